@@ -1,0 +1,213 @@
+#include "base/env.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+namespace perjoule::base {
+namespace {
+
+namespace fs = std::filesystem;
+
+Error os_error(std::string what, const std::string& path, int code) {
+  std::string hint;
+  if (code == ENOSPC || code == EDQUOT) hint = "Free space there or choose another --store";
+  if (code == EACCES || code == EPERM || code == EROFS) hint = "Choose a folder you may write to";
+  const ErrorKind kind = code == ENOENT ? ErrorKind::kMissing : ErrorKind::kIo;
+  return {kind, std::move(what), path, std::strerror(code), std::move(hint)};
+}
+
+class FileDescriptor {
+ public:
+  explicit FileDescriptor(int fd) : fd_(fd) {}
+  FileDescriptor(const FileDescriptor&) = delete;
+  FileDescriptor& operator=(const FileDescriptor&) = delete;
+  ~FileDescriptor() { close_now(); }
+  int get() const { return fd_; }
+  int close_now() {
+    const int fd = std::exchange(fd_, -1);
+    return fd < 0 ? 0 : ::close(fd);
+  }
+
+ private:
+  int fd_;
+};
+
+Status sync_directory(const std::string& directory) {
+  FileDescriptor fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd.get() < 0 || ::fsync(fd.get()) != 0) return os_error("sync a directory", directory, errno);
+  return ok_status();
+}
+
+class PosixPendingFile final : public PendingFile {
+ public:
+  PosixPendingFile(int fd, std::string temporary, std::string final_path)
+      : fd_(fd), temporary_(std::move(temporary)), final_(std::move(final_path)) {}
+  ~PosixPendingFile() override {
+    if (!committed_) ::unlink(temporary_.c_str());
+  }
+
+  Status append(std::string_view bytes) override {
+    while (!bytes.empty()) {
+      const ssize_t n = ::write(fd_.get(), bytes.data(), bytes.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return os_error("write a file", temporary_, errno);
+      bytes.remove_prefix(static_cast<std::size_t>(n));
+    }
+    return ok_status();
+  }
+
+  Status commit() override {
+    PJ_CHECK(!committed_);
+    if (::fsync(fd_.get()) != 0) return os_error("sync a file", temporary_, errno);
+    if (fd_.close_now() != 0) return os_error("close a file", temporary_, errno);
+    if (::rename(temporary_.c_str(), final_.c_str()) != 0) return os_error("rename a file", final_, errno);
+    committed_ = true;
+    const auto parent = fs::path(final_).parent_path();
+    return sync_directory(parent.empty() ? "." : parent.string());
+  }
+
+ private:
+  FileDescriptor fd_;
+  std::string temporary_;
+  std::string final_;
+  bool committed_ = false;
+};
+
+class PosixEnv final : public Env {
+ public:
+  Result<std::string> read_file(const std::string& path, std::uint64_t limit) override {
+    FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (fd.get() < 0) return os_error("open a file", path, errno);
+    struct stat st {};
+    if (::fstat(fd.get(), &st) != 0) return os_error("look at a file", path, errno);
+    if (S_ISDIR(st.st_mode)) return bad_input("read a file", path, "it is a folder");
+    if (static_cast<std::uint64_t>(st.st_size) > limit) {
+      return bad_input("read a file", path, "larger than the limit of " + std::to_string(limit) + " bytes");
+    }
+    return read_all(fd.get(), path, static_cast<std::size_t>(st.st_size), limit);
+  }
+
+  Result<std::unique_ptr<PendingFile>> create(const std::string& path) override {
+    const std::string temporary = path + ".part";
+    const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0) return os_error("create a file", path, errno);
+    return std::unique_ptr<PendingFile>(std::make_unique<PosixPendingFile>(fd, temporary, path));
+  }
+
+  Status create_directories(const std::string& path) override {
+    std::error_code ec;
+    fs::create_directories(path, ec);
+    if (ec) return os_error("create a folder", path, ec.value());
+    return ok_status();
+  }
+
+  Result<std::vector<std::string>> list(const std::string& directory) override {
+    std::vector<std::string> names;
+    std::error_code ec;
+    for (fs::directory_iterator it(directory, ec), end; !ec && it != end; it.increment(ec)) {
+      names.push_back(it->path().filename().string() + (it->is_directory() ? "/" : ""));
+    }
+    if (ec && ec.value() != ENOENT) return os_error("list a folder", directory, ec.value());
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+  Status remove(const std::string& path) override {
+    if (::unlink(path.c_str()) != 0) return os_error("remove a file", path, errno);
+    return ok_status();
+  }
+
+  bool exists(const std::string& path) override {
+    struct stat st {};
+    return ::stat(path.c_str(), &st) == 0;
+  }
+
+ private:
+  static Result<std::string> read_all(int fd, const std::string& path, std::size_t expected, std::uint64_t limit) {
+    std::string out(expected == 0 ? 4096 : expected, '\0');
+    std::size_t have = 0;
+    for (;;) {
+      if (have == out.size()) {
+        if (have >= expected && expected != 0) break;
+        out.resize(out.size() * 2);
+      }
+      const ssize_t n = ::read(fd, out.data() + have, out.size() - have);
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return os_error("read a file", path, errno);
+      if (n == 0) break;
+      have += static_cast<std::size_t>(n);
+      if (have > limit) return bad_input("read a file", path, "larger than the limit of " + std::to_string(limit));
+    }
+    out.resize(have);
+    return out;
+  }
+};
+
+class FaultPendingFile final : public PendingFile {
+ public:
+  FaultPendingFile(FaultEnv& env, std::unique_ptr<PendingFile> target) : env_(env), target_(std::move(target)) {}
+  Status append(std::string_view bytes) override {
+    PJ_TRY(env_.step());
+    return target_->append(bytes);
+  }
+  Status commit() override {
+    PJ_TRY(env_.step());
+    return target_->commit();
+  }
+
+ private:
+  FaultEnv& env_;
+  std::unique_ptr<PendingFile> target_;
+};
+
+}  // namespace
+
+Env& posix_env() {
+  static PosixEnv env;
+  return env;
+}
+
+Status write_atomically(Env& env, const std::string& path, std::string_view bytes) {
+  PJ_ASSIGN(auto file, env.create(path));
+  PJ_TRY(file->append(bytes));
+  return file->commit();
+}
+
+Result<std::vector<std::string>> list_recursive(Env& env, const std::string& directory) {
+  std::vector<std::string> out;
+  std::vector<std::string> pending{""};
+  while (!pending.empty()) {
+    const std::string relative = pending.back();
+    pending.pop_back();
+    PJ_ASSIGN(const auto names, env.list(directory + "/" + relative));
+    for (const auto& name : names) (name.back() == '/' ? pending : out).push_back(relative + name);
+  }
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+Status FaultEnv::step() {
+  ++count_;
+  if (armed_ && count_ >= fail_at_) return error_;
+  return ok_status();
+}
+Result<std::string> FaultEnv::read_file(const std::string& path, std::uint64_t limit) {
+  return target_.read_file(path, limit);
+}
+Result<std::unique_ptr<PendingFile>> FaultEnv::create(const std::string& path) {
+  PJ_TRY(step());
+  PJ_ASSIGN(auto file, target_.create(path));
+  return std::unique_ptr<PendingFile>(std::make_unique<FaultPendingFile>(*this, std::move(file)));
+}
+Status FaultEnv::create_directories(const std::string& path) { return target_.create_directories(path); }
+Result<std::vector<std::string>> FaultEnv::list(const std::string& directory) { return target_.list(directory); }
+Status FaultEnv::remove(const std::string& path) { return target_.remove(path); }
+bool FaultEnv::exists(const std::string& path) { return target_.exists(path); }
+
+}  // namespace perjoule::base
