@@ -37,17 +37,11 @@ struct Reading {
   base::Microjoules energy;
   energy::Provenance provenance;
   // Part of `energy` drawn while the device was held but not working: share `idle`, to `holder`. Clamped to
-  // [0, energy]. Without any claim everything not overhead goes to the holder as idle.
+  // [0, energy]. Without any claim all of it is idle, to the holder.
   base::Microjoules idle;
   energy::Consumer holder;        // who reserved the device; all empty = nobody: the idle rows carry no consumer
   std::span<const Claim> claims;  // direct = energy - idle, split by weight
-  Symbol direct_method;           // rule name and version for the direct rows; others are named by the rules below
-};
-
-// How a meter without claims (fans, losses, cooling, a switch) is passed on.
-enum class PassOn : std::uint8_t {
-  kSubtree,   // to the (tenant, job, model) consumers of the energy below `scope`, in proportion to it
-  kResidual,  // metered but unexplained
+  energy::Symbol direct_method;           // rule name and version for the direct rows; others are named by the rules below
 };
 
 class Settlement {
