@@ -40,8 +40,8 @@ Status CsvTable::parse_lines(const CsvOptions& options) {
       }
       if (!lines_.empty() && fields_.size() - lines_.back().first_field != columns_.size()) {
         return bad_input("read a table", name_ + ":" + std::to_string(number) + ":1",
-                         "has " + std::to_string(fields_.size() - lines_.back().first_field) + " fields, expected " +
-                             std::to_string(columns_.size()));
+                         "has " + std::to_string(fields_.size() - lines_.back().first_field) +
+                             " fields, expected " + std::to_string(columns_.size()));
       }
     }
     at = end + 1;
@@ -61,7 +61,8 @@ Status CsvTable::parse_line(std::uint32_t begin, std::uint32_t end, std::uint32_
       std::uint32_t out = start = ++at;
       for (;; ++at) {
         if (at >= end) {
-          return bad_input("read a table", name_ + ":" + std::to_string(number) + ":" + std::to_string(start - begin),
+          return bad_input("read a table",
+                           name_ + ":" + std::to_string(number) + ":" + std::to_string(start - begin),
                            "a quoted field is not closed on its line");
         }
         if (text[at] == '"' && (at + 1 >= end || text[at + 1] != '"')) break;
@@ -69,14 +70,20 @@ Status CsvTable::parse_line(std::uint32_t begin, std::uint32_t end, std::uint32_
         text[out++] = text[at];
       }
       stop = out;
-      ++at;
+      const std::uint32_t after = ++at;
       while (at < end && text[at] != separator) ++at;
+      if (!trim(std::string_view(text).substr(after, at - after)).empty()) {
+        return bad_input("read a table",
+                         name_ + ":" + std::to_string(number) + ":" + std::to_string(after - begin + 1),
+                         "there is text after the closing quote of a field");
+      }
     } else {
       while (at < end && text[at] != separator) ++at;
       stop = at;
     }
     const auto field_text = trim(std::string_view(text).substr(start, stop - start));
-    const auto offset = field_text.empty() ? start : static_cast<std::uint32_t>(field_text.data() - text.data());
+    const auto offset =
+        field_text.empty() ? start : static_cast<std::uint32_t>(field_text.data() - text.data());
     fields_.push_back({offset, static_cast<std::uint32_t>(field_text.size())});
     if (at >= end) return ok_status();
     ++at;

@@ -111,7 +111,8 @@ class PosixEnv final : public Env {
     std::vector<std::string> names;
     std::error_code ec;
     for (fs::directory_iterator it(directory, ec), end; !ec && it != end; it.increment(ec)) {
-      names.push_back(it->path().filename().string() + (it->is_directory() ? "/" : ""));
+      std::error_code unreadable;  // a dangling or circular link is listed as a file
+      names.push_back(it->path().filename().string() + (it->is_directory(unreadable) ? "/" : ""));
     }
     if (ec && ec.value() != ENOENT) return os_error("list a folder", directory, ec.value());
     std::sort(names.begin(), names.end());
@@ -129,7 +130,8 @@ class PosixEnv final : public Env {
   }
 
  private:
-  static Result<std::string> read_all(int fd, const std::string& path, std::size_t expected, std::uint64_t limit) {
+  static Result<std::string> read_all(int fd, const std::string& path, std::size_t expected,
+                                      std::uint64_t limit) {
     std::string out(expected == 0 ? 4096 : expected, '\0');
     std::size_t have = 0;
     for (;;) {
@@ -142,7 +144,8 @@ class PosixEnv final : public Env {
       if (n < 0) return os_error("read a file", path, errno);
       if (n == 0) break;
       have += static_cast<std::size_t>(n);
-      if (have > limit) return bad_input("read a file", path, "larger than the limit of " + std::to_string(limit));
+      if (have > limit)
+        return bad_input("read a file", path, "larger than the limit of " + std::to_string(limit));
     }
     out.resize(have);
     return out;
@@ -151,7 +154,8 @@ class PosixEnv final : public Env {
 
 class FaultPendingFile final : public PendingFile {
  public:
-  FaultPendingFile(FaultEnv& env, std::unique_ptr<PendingFile> target) : env_(env), target_(std::move(target)) {}
+  FaultPendingFile(FaultEnv& env, std::unique_ptr<PendingFile> target)
+      : env_(env), target_(std::move(target)) {}
   Status append(std::string_view bytes) override {
     PJ_TRY(env_.step());
     return target_->append(bytes);
@@ -206,7 +210,9 @@ Result<std::unique_ptr<PendingFile>> FaultEnv::create(const std::string& path) {
   return std::unique_ptr<PendingFile>(std::make_unique<FaultPendingFile>(*this, std::move(file)));
 }
 Status FaultEnv::create_directories(const std::string& path) { return target_.create_directories(path); }
-Result<std::vector<std::string>> FaultEnv::list(const std::string& directory) { return target_.list(directory); }
+Result<std::vector<std::string>> FaultEnv::list(const std::string& directory) {
+  return target_.list(directory);
+}
 Status FaultEnv::remove(const std::string& path) { return target_.remove(path); }
 bool FaultEnv::exists(const std::string& path) { return target_.exists(path); }
 

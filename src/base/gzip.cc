@@ -28,7 +28,7 @@ Error broken(const std::string& name, std::size_t at, const char* why) {
 
 }  // namespace
 
-bool is_gzip(std::string_view bytes) { return bytes.size() >= 2 && bytes[0] == '\x1f' && bytes[1] == '\x8b'; }
+bool is_gzip(std::string_view bytes) { return bytes.starts_with("\x1f\x8b"); }
 
 Result<std::string> gunzip(std::string_view bytes, const std::string& name, std::uint64_t limit) {
   Inflater inflater;
@@ -48,7 +48,9 @@ Result<std::string> gunzip(std::string_view bytes, const std::string& name, std:
     have += out_before - z.avail_out;
     if (have > limit) return broken(name, used, "unpacks to more than the size limit");
     if (code == Z_STREAM_END) {
-      if (!is_gzip(bytes.substr(used))) break;
+      if (bytes.find_first_not_of('\0', used) == std::string_view::npos)
+        break;  // zeros: padding of tapes and blocks
+      if (!is_gzip(bytes.substr(used))) return broken(name, used, "there is something else after the stream");
       inflateReset(&z);
     } else if (code == Z_BUF_ERROR || (code == Z_OK && z.avail_out != 0 && used == bytes.size())) {
       return broken(name, used, "the stream ends too early (truncated file)");
@@ -61,10 +63,11 @@ Result<std::string> gunzip(std::string_view bytes, const std::string& name, std:
 }
 
 Result<std::string> read_text(Env& env, const std::string& path, std::uint64_t limit) {
-  PJ_ASSIGN(auto bytes, env.read_file(path, limit));
-  if (bytes.empty()) return bad_input("read a file", path, "it is empty");
-  if (!is_gzip(bytes)) return bytes;
-  return gunzip(bytes, path, limit);
+  auto bytes = env.read_file(path, limit);
+  if (!bytes.ok()) return bytes;
+  if (bytes->empty()) return bad_input("read a file", path, "it is empty");
+  if (!is_gzip(*bytes)) return bytes;
+  return gunzip(*bytes, path, limit);
 }
 
 }  // namespace perjoule::base

@@ -25,8 +25,13 @@ std::vector<std::string_view> split(std::string_view s, char separator) {
   }
 }
 
+// from_chars knows no leading plus; after it a second sign is not a number.
+static std::string_view without_plus(std::string_view s) {
+  return s.size() > 1 && s[0] == '+' && s[1] != '-' ? s.substr(1) : s;
+}
+
 std::optional<double> parse_double(std::string_view s) {
-  if (!s.empty() && s.front() == '+') s.remove_prefix(1);
+  s = without_plus(s);
   double v = 0.0;
   const auto [end, ec] = std::from_chars(s.data(), s.data() + s.size(), v);
   if (ec != std::errc() || end != s.data() + s.size() || !std::isfinite(v)) return std::nullopt;
@@ -34,7 +39,7 @@ std::optional<double> parse_double(std::string_view s) {
 }
 
 std::optional<std::int64_t> parse_int(std::string_view s) {
-  if (!s.empty() && s.front() == '+') s.remove_prefix(1);
+  s = without_plus(s);
   std::int64_t v = 0;
   const auto [end, ec] = std::from_chars(s.data(), s.data() + s.size(), v);
   if (ec != std::errc() || end != s.data() + s.size()) return std::nullopt;
@@ -92,8 +97,15 @@ std::string si_text(double value, std::string_view unit) {
     double scale;
     const char* name;
   };
-  constexpr std::array<Prefix, 9> kPrefixes{
-      {{1e12, "T"}, {1e9, "G"}, {1e6, "M"}, {1e3, "k"}, {1.0, ""}, {1e-3, "m"}, {1e-6, "u"}, {1e-9, "n"}, {1e-12, "p"}}};
+  constexpr std::array<Prefix, 9> kPrefixes{{{1e12, "T"},
+                                             {1e9, "G"},
+                                             {1e6, "M"},
+                                             {1e3, "k"},
+                                             {1.0, ""},
+                                             {1e-3, "m"},
+                                             {1e-6, "u"},
+                                             {1e-9, "n"},
+                                             {1e-12, "p"}}};
   const double magnitude = std::abs(value);
   Prefix p{1.0, ""};
   for (const Prefix& candidate : kPrefixes) {

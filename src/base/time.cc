@@ -3,8 +3,8 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
-#include <limits>
+
+#include "base/text.hpp"
 
 namespace perjoule::base {
 namespace {
@@ -58,7 +58,7 @@ bool read_clock(std::string_view& s, std::int64_t& ns) {
   if (eat(s, ':') && !read_digits(s, 2, sec)) return false;
   if (h > 24 || m > 59 || sec > 60) return false;
   ns = ((h * 60LL + m) * 60 + sec) * kNsPerSecond;
-  return read_fraction(s, ns);
+  return read_fraction(s, ns) && (h < 24 || ns == kNsPerDay);
 }
 
 bool read_zone(std::string_view& s, std::int64_t& offset_ns) {
@@ -68,8 +68,8 @@ bool read_zone(std::string_view& s, std::int64_t& offset_ns) {
   s.remove_prefix(1);
   int h = 0, m = 0;
   if (!read_digits(s, 2, h)) return false;
-  eat(s, ':');
-  if (!s.empty() && !read_digits(s, 2, m)) return false;
+  const bool minutes_follow = eat(s, ':') || !s.empty();
+  if ((minutes_follow && !read_digits(s, 2, m)) || h > 23 || m > 59) return false;
   offset_ns = sign * (h * 60LL + m) * 60 * kNsPerSecond;
   return true;
 }
@@ -139,38 +139,38 @@ Result<Duration> parse_duration(std::string_view text) {
     std::string_view name;
     double ns;
   };
-  constexpr std::array<Unit, 7> kUnits{{{"ns", 1.0},
-                                        {"us", 1e3},
-                                        {"ms", 1e6},
-                                        {"s", 1e9},
-                                        {"m", 60e9},
-                                        {"h", 3600e9},
-                                        {"d", 86400e9}}};
-  const std::string copy(text);
-  char* end = nullptr;
-  const double number = std::strtod(copy.c_str(), &end);
-  const std::string_view unit = end;
+  constexpr std::array<Unit, 7> kUnits{
+      {{"ns", 1.0}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}, {"d", 86400e9}}};
+  const auto last_digit = text.find_last_of("0123456789.");
+  const std::size_t unit_at = last_digit == std::string_view::npos ? 0 : last_digit + 1;
+  const auto number = parse_double(text.substr(0, unit_at));
+  const std::string_view unit = text.substr(unit_at);
   for (const Unit& u : kUnits) {
-    const double ns = number * u.ns;
-    if (end != copy.c_str() && unit == u.name && std::isfinite(ns) && std::abs(ns) < 9e18) {
+    const double ns = number.value_or(0.0) * u.ns;
+    if (number && unit == u.name && std::abs(ns) < 9e18) {
       return Duration{static_cast<std::int64_t>(std::llround(ns))};
     }
   }
-  return bad_input("read a duration", "'" + copy + "'", "needs a number and one of ns us ms s m h d",
-                   "Write it as 30s, 5m, 24h or 3d");
+  return bad_input("read a duration", "'" + std::string(text) + "'",
+                   "needs a number and one of ns us ms s m h d", "Write it as 30s, 5m, 24h or 3d");
+}
+
+// Three significant digits below 1000, never in exponent form.
+static std::string three_digits(double v) {
+  std::array<char, 64> buf{};
+  std::snprintf(buf.data(), buf.size(), v >= 99.95 ? "%.0f" : "%.3g", v);
+  return buf.data();
 }
 
 std::string format_duration(Duration d) {
+  if (d.ns < 0) return "-" + format_duration({d.ns == INT64_MIN ? INT64_MAX : -d.ns});
   std::array<char, 64> buf{};
   const double ns = static_cast<double>(d.ns);
   const auto s = d.ns / kNsPerSecond;
-  if (d.ns < kNsPerMs) {
-    std::snprintf(buf.data(), buf.size(), "%.3g us", ns * 1e-3);
-  } else if (d.ns < kNsPerSecond) {
-    std::snprintf(buf.data(), buf.size(), "%.3g ms", ns * 1e-6);
-  } else if (s < 60) {
-    std::snprintf(buf.data(), buf.size(), "%.3g s", ns * 1e-9);
-  } else if (s < 3600) {
+  if (d.ns < kNsPerMs) return three_digits(ns * 1e-3) + " us";
+  if (d.ns < kNsPerSecond) return three_digits(ns * 1e-6) + " ms";
+  if (s < 60) return three_digits(ns * 1e-9) + " s";
+  if (s < 3600) {
     std::snprintf(buf.data(), buf.size(), "%lldm %02llds", static_cast<long long>(s / 60),
                   static_cast<long long>(s % 60));
   } else {

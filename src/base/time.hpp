@@ -59,7 +59,7 @@ std::string format_iso8601(TimePoint t);
 Result<TimePoint> parse_iso8601(std::string_view text);
 // "30s", "5m", "24h", "3d", "250ms", "100us", "10ns"; a bare number is refused (the unit is missing).
 Result<Duration> parse_duration(std::string_view text);
-// "1h 02m 03s", "250 ms": for people.
+// "1h 02m", "2m 03s", "250 ms": for people.
 std::string format_duration(Duration d);
 
 }  // namespace perjoule::base

@@ -1,0 +1,69 @@
+// A batch of rows as columns: what the writer encodes and the reader gives back. Text is a code into the batch's own
+// dictionary, so a row costs four bytes per identifier.
+// Thread rule: values. Ownership: a Column owns its numbers; its dictionary's characters belong to `arena` when it is
+// set (a batch that was read), else to whoever filled it (a SymbolTable that must outlive the batch).
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace perjoule::bus {
+
+enum class ColumnType : std::uint8_t { kInt64, kDouble, kBool, kText };
+
+struct ColumnSpec {
+  std::string_view name;
+  ColumnType type = ColumnType::kInt64;
+  bool nullable = false;
+};
+
+struct TableSchema {
+  std::string_view name;
+  std::span<const ColumnSpec> columns;
+  // The int64 column that time windows are compared with.
+  std::size_t time_column = 0;
+
+  // Index of a column, or columns.size() if there is none of that name.
+  std::size_t find(std::string_view column) const {
+    std::size_t i = 0;
+    while (i < columns.size() && columns[i].name != column) ++i;
+    return i;
+  }
+};
+
+inline constexpr std::uint32_t kNullCode = UINT32_MAX;
+
+// Only the vector of the column's type is filled, one entry per row. NULL is: kNullCode, NaN, or valid[row] == 0 (the
+// number beside it is 0).
+struct Column {
+  ColumnType type = ColumnType::kInt64;
+  std::vector<std::int64_t> ints;
+  std::vector<double> doubles;
+  std::vector<std::uint8_t> bools;
+  std::vector<std::uint32_t> codes;
+  std::vector<std::uint8_t> valid;  // int64 and bool only; empty = no NULL
+  std::vector<std::string_view> dictionary;
+  std::shared_ptr<const std::string> arena;
+
+  bool is_null(std::size_t row) const {
+    if (type == ColumnType::kText) return codes[row] == kNullCode;
+    if (type == ColumnType::kDouble) return std::isnan(doubles[row]);
+    return !valid.empty() && valid[row] == 0;
+  }
+  // The text of a row; empty for NULL.
+  std::string_view text(std::size_t row) const {
+    return codes[row] == kNullCode ? std::string_view{} : dictionary[codes[row]];
+  }
+};
+
+struct Batch {
+  std::size_t rows = 0;
+  std::vector<Column> columns;
+};
+
+}  // namespace perjoule::bus

@@ -1,0 +1,31 @@
+// The two integer encodings of the store's pages, as the Parquet format describes them (Encodings.md): the RLE and
+// bit-packing hybrid for levels, flags and dictionary codes, and DELTA_BINARY_PACKED (blocks of 128, miniblocks of 32)
+// for int64. Decoders accept exactly what the encoders write and any other legal hybrid; they never read past the end.
+// Thread rule: pure functions.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "bus/byte_io.hpp"
+
+namespace perjoule::bus {
+
+// Bits of the largest value, at least 1 (some readers refuse width 0), at most 32.
+unsigned bit_width_of(std::uint32_t largest);
+
+// Appends the hybrid of `values`, each below 2^width. No length prefix.
+void encode_hybrid(std::span<const std::uint32_t> values, unsigned width, std::string& out);
+// Appends the hybrid of `count` times `value`.
+void encode_hybrid_run(std::uint32_t value, std::size_t count, unsigned width, std::string& out);
+// Fills `out`; false when the bytes are cut short, too many, or a value is not below 2^width.
+bool decode_hybrid(ByteReader& in, unsigned width, std::span<std::uint32_t> out);
+
+// Differences wrap modulo 2^64, so every int64 sequence is representable.
+void encode_delta(std::span<const std::int64_t> values, std::string& out);
+// The count in the bytes must be out.size(), and the bytes must end with the last value.
+bool decode_delta(ByteReader& in, std::span<std::int64_t> out);
+
+}  // namespace perjoule::bus

@@ -1,0 +1,178 @@
+#include "bus/encodings.hpp"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <random>
+
+#include "bus/hash.hpp"
+#include "bus/thrift_compact.hpp"
+#include "bus/utf8.hpp"
+
+namespace perjoule::bus {
+namespace {
+
+std::vector<std::uint32_t> decode(const std::string& bytes, unsigned width, std::size_t n, bool& ok) {
+  std::vector<std::uint32_t> out(n, 0xDEADBEEF);
+  ByteReader in(bytes);
+  ok = decode_hybrid(in, width, out);
+  return out;
+}
+
+// The obvious one: bit i of the stream is bit i % width of value i / width.
+std::vector<std::uint32_t> unpack_bit_by_bit(std::string_view packed, unsigned width, std::size_t n) {
+  std::vector<std::uint32_t> out(n, 0);
+  for (std::size_t bit = 0; bit < n * width; ++bit) {
+    const auto byte = static_cast<unsigned char>(packed[bit / 8]);
+    if ((byte >> (bit % 8) & 1) != 0) out[bit / width] |= 1U << (bit % width);
+  }
+  return out;
+}
+
+TEST(Hybrid, MatchesTheExampleOfTheFormat) {
+  // Encodings.md: the numbers 0..7 in 3 bits are 10001000 11000110 11111010, after the header of one literal group.
+  const std::vector<std::uint32_t> values{0, 1, 2, 3, 4, 5, 6, 7};
+  std::string out;
+  encode_hybrid(values, 3, out);
+  EXPECT_EQ(out, std::string("\x03\x88\xC6\xFA"));
+}
+
+TEST(Hybrid, LiteralsAreBitPackedAtEveryWidth) {
+  std::mt19937 random(1);
+  for (unsigned width = 1; width <= 32; ++width) {
+    std::vector<std::uint32_t> values(64);
+    for (auto& v : values) v = static_cast<std::uint32_t>(random() & ((std::uint64_t{1} << width) - 1));
+    for (std::size_t i = 0; i < values.size(); i += 2) values[i] = 0, values[i + 1] |= 1;  // no runs
+    std::string out;
+    encode_hybrid(values, width, out);
+    ASSERT_EQ(static_cast<unsigned char>(out[0]), 8U << 1 | 1) << width;
+    EXPECT_EQ(unpack_bit_by_bit(std::string_view(out).substr(1), width, 64), values) << width;
+  }
+}
+
+TEST(Hybrid, RoundTripsRunsAndLiteralsOfEveryLength) {
+  std::mt19937 random(2);
+  for (int round = 0; round < 2000; ++round) {
+    const auto width = static_cast<unsigned>(1 + random() % 20);
+    std::vector<std::uint32_t> values;
+    const std::size_t n = random() % 200;
+    while (values.size() < n) {
+      values.insert(values.end(), 1 + random() % 30, static_cast<std::uint32_t>(random() & ((1U << width) - 1)));
+    }
+    std::string out;
+    encode_hybrid(values, width, out);
+    bool ok = false;
+    ASSERT_EQ(decode(out, width, values.size(), ok), values);
+    ASSERT_TRUE(ok);
+    if (out.empty()) continue;
+    out.pop_back();
+    decode(out, width, values.size(), ok);
+    ASSERT_FALSE(ok) << "cut short";
+  }
+}
+
+TEST(Hybrid, RefusesWhatDoesNotFit) {
+  bool ok = true;
+  decode(std::string("\x10\x05", 2), 2, 8, ok);  // a run of the value 5 in 2 bits
+  EXPECT_FALSE(ok);
+  decode(std::string("\x12\x01", 2), 2, 8, ok);  // a run of 9 where 8 are left
+  EXPECT_FALSE(ok);
+  decode(std::string("\x10\x01\x00", 3), 2, 8, ok);  // a byte too many
+  EXPECT_FALSE(ok);
+  decode(std::string("\x00\x01", 2), 2, 8, ok);  // a run of none
+  EXPECT_FALSE(ok);
+}
+
+TEST(Delta, RoundTripsEverySequence) {
+  std::mt19937_64 random(3);
+  const std::int64_t lowest = std::numeric_limits<std::int64_t>::min(), highest = -(lowest + 1);
+  for (int round = 0; round < 1000; ++round) {
+    std::vector<std::int64_t> values(random() % 400);
+    const unsigned bits = random() % 64;
+    for (auto& v : values) {
+      v = static_cast<std::int64_t>(random() >> bits);
+      if (random() % 50 == 0) v = random() % 2 == 0 ? lowest : highest;
+    }
+    std::string bytes;
+    encode_delta(values, bytes);
+    std::vector<std::int64_t> back(values.size());
+    ByteReader in(bytes);
+    ASSERT_TRUE(decode_delta(in, back));
+    ASSERT_EQ(back, values);
+    ByteReader cut(std::string_view(bytes).substr(0, bytes.size() - 1));
+    ASSERT_FALSE(decode_delta(cut, back));
+  }
+}
+
+TEST(Delta, MatchesTheExampleOfTheFormat) {
+  // Encodings.md, example 1: 1..5 has the differences 1,1,1,1: minimum 1, widths 0.
+  const std::vector<std::int64_t> values{1, 2, 3, 4, 5};
+  std::string bytes;
+  encode_delta(values, bytes);
+  // 128 | 4 | 5 values | first 1 (zigzag 2) | minimum 1 (zigzag 2) | four widths of 0
+  EXPECT_EQ(bytes, std::string("\x80\x01\x04\x05\x02\x02\0\0\0\0", 10));
+}
+
+TEST(Varint, EdgesRoundTrip) {
+  for (const std::uint64_t v : {std::uint64_t{0}, std::uint64_t{127}, std::uint64_t{128}, ~std::uint64_t{0}}) {
+    std::string bytes;
+    put_varint(bytes, v);
+    ByteReader in(bytes);
+    std::uint64_t back = 1;
+    EXPECT_TRUE(in.varint(back));
+    EXPECT_EQ(back, v);
+  }
+  ByteReader too_long("\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x7F");
+  std::uint64_t v = 0;
+  EXPECT_FALSE(too_long.varint(v));
+}
+
+TEST(Hash, KnownValues) {
+  EXPECT_EQ(crc32_of("123456789"), 0xCBF43926U);  // the check value of CRC-32/ISO-HDLC
+  EXPECT_EQ(xxh3_128_of(""), "99aa06d3014798d86001c324468d497f");  // of xxhsum -H128 on an empty file
+  FileHash hash;
+  hash.update("12345");
+  hash.update("6789");
+  EXPECT_EQ(hash.hex(), xxh3_128_of("123456789"));
+}
+
+TEST(Utf8, AcceptsAndRefusesByRfc3629) {
+  for (const char* good : {"", "plain", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x94\x8C", "\xF4\x8F\xBF\xBF"}) {
+    EXPECT_TRUE(is_valid_utf8(good)) << good;
+  }
+  for (const char* bad : {"\x80", "\xC3", "\xC0\xAF", "\xE0\x80\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xF0\x80\x80\x80", "\xFF"}) {
+    EXPECT_FALSE(is_valid_utf8(bad));
+  }
+}
+
+TEST(Thrift, SkipsUnknownFieldsAndRefusesDeepNesting) {
+  std::string bytes;
+  ThriftWriter out(bytes);
+  out.begin_struct(3);
+  out.begin_list(1, ThriftType::kBinary, 20);
+  for (int i = 0; i < 20; ++i) out.element("x");
+  out.end_struct();
+  out.i64(200, -5);
+  out.stop();
+  ThriftReader in(bytes);
+  int field = 0;
+  ThriftType type{};
+  ASSERT_TRUE(in.next(field, type));
+  ASSERT_EQ(field, 3);
+  ASSERT_TRUE(in.skip(type));
+  ASSERT_TRUE(in.next(field, type));
+  std::int64_t v = 0;
+  ASSERT_TRUE(in.integer(type, v));
+  EXPECT_EQ(field, 200);
+  EXPECT_EQ(v, -5);
+  EXPECT_FALSE(in.next(field, type));
+  EXPECT_FALSE(in.failed());
+
+  const std::string deep(1000, '\x1C');
+  ThriftReader nested(deep);
+  ASSERT_TRUE(nested.next(field, type));
+  EXPECT_FALSE(nested.skip(type));
+}
+
+}  // namespace
+}  // namespace perjoule::bus

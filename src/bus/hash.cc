@@ -1,0 +1,43 @@
+#include "bus/hash.hpp"
+
+#include <xxhash.h>
+#include <zlib.h>
+
+#include "base/assert.hpp"
+#include "base/text.hpp"
+
+namespace perjoule::bus {
+namespace {
+
+std::string hex_of(XXH128_hash_t h) { return base::hex64(h.high64) + base::hex64(h.low64); }
+
+}  // namespace
+
+std::uint32_t crc32_of(std::string_view bytes) {
+  // Pages are far below 4 GiB, the limit of zlib's length.
+  PJ_CHECK(bytes.size() <= UINT32_MAX);
+  return static_cast<std::uint32_t>(
+      ::crc32(0, reinterpret_cast<const Bytef*>(bytes.data()), static_cast<uInt>(bytes.size())));
+}
+
+std::string xxh3_128_of(std::string_view bytes) { return hex_of(XXH3_128bits(bytes.data(), bytes.size())); }
+
+struct FileHash::State {
+  XXH3_state_t* xxh = XXH3_createState();
+  State() {
+    PJ_CHECK(xxh != nullptr);
+    XXH3_128bits_reset(xxh);
+  }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  ~State() { XXH3_freeState(xxh); }
+};
+
+FileHash::FileHash() : state_(std::make_unique<State>()) {}
+FileHash::~FileHash() = default;
+FileHash::FileHash(FileHash&&) noexcept = default;
+FileHash& FileHash::operator=(FileHash&&) noexcept = default;
+void FileHash::update(std::string_view bytes) { XXH3_128bits_update(state_->xxh, bytes.data(), bytes.size()); }
+std::string FileHash::hex() const { return hex_of(XXH3_128bits_digest(state_->xxh)); }
+
+}  // namespace perjoule::bus

@@ -1,0 +1,122 @@
+#include "bus/manifest.hpp"
+
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "bus/hash.hpp"
+#include "bus/tables.hpp"
+
+namespace perjoule::bus {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// The envelope never changes, whatever the format version: {"xxh3_128":"<hash of body>","manifest":<body>}\n
+constexpr std::string_view kHead = "{\"xxh3_128\":\"";
+constexpr std::string_view kMiddle = "\",\"manifest\":";
+constexpr std::string_view kTail = "}\n";
+constexpr std::size_t kHashDigits = 32;
+
+Json json_of(const SegmentEntry& e) {
+  Json j{{"table", e.table},
+         {"file", e.file},
+         {"rows", e.summary.rows},
+         {"bytes", e.summary.bytes},
+         {"xxh3_128", e.summary.xxh3_128}};
+  if (e.summary.time.known) {
+    j["first_ns"] = e.summary.time.first_ns;
+    j["last_ns"] = e.summary.time.last_ns;
+  }
+  return j;
+}
+
+// The body, if the envelope is whole and its hash fits.
+std::optional<std::string_view> body_of(std::string_view text) {
+  const std::size_t frame = kHead.size() + kHashDigits + kMiddle.size() + kTail.size();
+  if (text.size() < frame || !text.starts_with(kHead) || !text.ends_with(kTail)) return std::nullopt;
+  const std::string_view hash = text.substr(kHead.size(), kHashDigits);
+  if (text.substr(kHead.size() + kHashDigits, kMiddle.size()) != kMiddle) return std::nullopt;
+  const std::string_view body = text.substr(frame - kTail.size(), text.size() - frame);
+  if (xxh3_128_of(body) != hash) return std::nullopt;
+  return body;
+}
+
+bool is_segment_name(const std::string& table, const std::string& file) {
+  const std::string folder = table + "/";
+  return find_table(table).has_value() && file.starts_with(folder) && file.ends_with(".parquet") &&
+         file.find('/', folder.size()) == std::string::npos;
+}
+
+template <class T>
+bool get(const Json& j, const char* key, T& out) {
+  const auto it = j.find(key);
+  if (it == j.end()) return false;
+  if constexpr (std::is_same_v<T, std::string>) {
+    if (!it->is_string()) return false;
+  } else if constexpr (std::is_same_v<T, bool>) {
+    if (!it->is_boolean()) return false;
+  } else if constexpr (std::is_unsigned_v<T>) {
+    if (!it->is_number_unsigned()) return false;
+  } else {
+    if (!it->is_number_integer()) return false;
+  }
+  out = it->get<T>();
+  return true;
+}
+
+bool read_segment(const Json& j, SegmentEntry& e) {
+  auto& s = e.summary;
+  if (!j.is_object() || !get(j, "table", e.table) || !get(j, "file", e.file) || !get(j, "rows", s.rows) ||
+      !get(j, "bytes", s.bytes) || !get(j, "xxh3_128", s.xxh3_128) || !is_segment_name(e.table, e.file)) {
+    return false;
+  }
+  s.time.known = get(j, "first_ns", s.time.first_ns) && get(j, "last_ns", s.time.last_ns);
+  return true;
+}
+
+bool read_body(const Json& j, Manifest& m) {
+  const auto meta = j.find("meta"), segments = j.find("segments");
+  if (!get(j, "complete", m.complete) || meta == j.end() || !meta->is_object()) return false;
+  for (const auto& [key, value] : meta->items()) {
+    if (!value.is_string()) return false;
+    m.meta[key] = value.get<std::string>();
+  }
+  if (segments == j.end() || !segments->is_array()) return false;
+  for (const auto& s : *segments) {
+    if (!read_segment(s, m.segments.emplace_back())) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::string to_json(const Manifest& manifest) {
+  Json j{{"format_version", manifest.format_version}, {"complete", manifest.complete}, {"meta", Json::object()}};
+  for (const auto& [key, value] : manifest.meta) j["meta"][key] = value;
+  j["segments"] = Json::array();
+  for (const auto& e : manifest.segments) j["segments"].push_back(json_of(e));
+  // Invalid UTF-8 in a meta value is replaced, not a reason to lose a store.
+  const std::string body = j.dump(1, ' ', false, Json::error_handler_t::replace);
+  std::string out(kHead);
+  return out.append(xxh3_128_of(body)).append(kMiddle).append(body).append(kTail);
+}
+
+base::Result<Manifest> parse_manifest(std::string_view text, const std::string& path) {
+  const auto damaged = [&](std::string why) {
+    return base::corrupt("read a store's manifest", path, std::move(why),
+                         "The segments beside it may be whole; restore the manifest from a copy of the store");
+  };
+  const auto body = body_of(text);
+  if (!body.has_value()) return damaged("its own hash does not fit: damaged or edited");
+  const Json j = Json::parse(*body, nullptr, false);
+  Manifest m;
+  if (!j.is_object() || !get(j, "format_version", m.format_version)) return damaged("it states no format version");
+  if (m.format_version > kFormatVersion) {
+    return base::bad_input("open a store", path, "its format " + std::to_string(m.format_version) +
+                           " is newer than this perjoule's " + std::to_string(kFormatVersion), "Upgrade perjoule");
+  }
+  if (!read_body(j, m)) return damaged("a field is missing or of a wrong kind");
+  return m;
+}
+
+}  // namespace perjoule::bus

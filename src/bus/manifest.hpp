@@ -1,0 +1,37 @@
+// The store's catalogue, STORE/catalog/manifest.json: which segments belong to the store, and each one's size and hash.
+// The file hashes itself, so a flipped byte anywhere in a store is found (docs/formats/store.md).
+// Thread rule: values, pure functions. Ownership: values. Units: nanoseconds, bytes.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.hpp"
+#include "bus/parquet_writer.hpp"
+
+namespace perjoule::bus {
+
+// Facts about the run that made the store: seed, scenario text, build version, ...
+using StoreMeta = std::map<std::string, std::string>;
+
+struct SegmentEntry {
+  std::string table;
+  std::string file;  // relative to the store: "joules/part-000001.parquet"
+  FileSummary summary;
+};
+
+struct Manifest {
+  int format_version = kFormatVersion;
+  bool complete = false;  // the writer finished; false: a run in progress or broken off
+  StoreMeta meta;
+  std::vector<SegmentEntry> segments;
+};
+
+std::string to_json(const Manifest& manifest);
+// Errors, with `path`: kBadInput for a newer format, kCorrupt for everything else that does not fit.
+base::Result<Manifest> parse_manifest(std::string_view text, const std::string& path);
+
+}  // namespace perjoule::bus

@@ -1,0 +1,402 @@
+#include "bus/parquet_writer.hpp"
+
+#include <zstd.h>
+
+#include <algorithm>
+#include <bit>
+#include <numeric>
+
+#include "base/assert.hpp"
+#include "bus/encodings.hpp"
+#include "bus/utf8.hpp"
+
+namespace perjoule::bus {
+namespace {
+
+constexpr std::string_view kMagic = "PAR1";
+constexpr std::size_t kMaxBoundBytes = 256;
+
+struct ZstdDeleter {
+  void operator()(ZSTD_CCtx* c) const { ZSTD_freeCCtx(c); }
+};
+
+template <class T>
+std::string raw_bytes(T v) {
+  std::string s;
+  put_raw(s, v);
+  return s;
+}
+
+// Encodes the column chunks of one row group one after the other into one string.
+class GroupEncoder {
+ public:
+  GroupEncoder(const TableSchema& schema, const Batch& batch, const EncodingOptions& options)
+      : schema_(schema), batch_(batch), options_(options), zstd_(ZSTD_createCCtx()) {
+    PJ_CHECK(zstd_ != nullptr && batch.columns.size() == schema.columns.size());
+    PJ_CHECK(batch.rows > 0 && batch.rows <= kMaxGroupRows && options.page_rows > 0);
+  }
+
+  base::Result<EncodedGroup> run() {
+    out_.meta.rows = static_cast<std::int64_t>(batch_.rows);
+    for (std::size_t i = 0; i < schema_.columns.size(); ++i) PJ_TRY(chunk(schema_.columns[i], batch_.columns[i]));
+    const auto& times = batch_.columns[schema_.time_column];
+    PJ_CHECK(times.type == ColumnType::kInt64);
+    const auto [lo, hi] = std::minmax_element(times.ints.begin(), times.ints.end());
+    out_.time = {true, *lo, *hi};
+    out_.meta.stored_bytes = static_cast<std::int64_t>(out_.bytes.size());
+    return std::move(out_);
+  }
+
+ private:
+  struct Range {
+    std::size_t from, to;
+    std::size_t size() const { return to - from; }
+  };
+
+  base::Status chunk(const ColumnSpec& spec, const Column& column) {
+    PJ_CHECK(spec.type == column.type);
+    ChunkMeta meta;
+    meta.type = parquet_type_of(spec.type);
+    meta.name = spec.name;
+    meta.values = out_.meta.rows;
+    const std::size_t start = out_.bytes.size();
+    if (spec.type == ColumnType::kText) PJ_TRY(dictionary(spec, column, meta));
+    meta.data_offset = static_cast<std::int64_t>(out_.bytes.size());
+    for (std::size_t from = 0; from < batch_.rows; from += options_.page_rows) {
+      page(spec, column, {from, std::min(batch_.rows, from + options_.page_rows)}, meta);
+    }
+    finish_bounds(spec, meta);
+    meta.stored_bytes = static_cast<std::int64_t>(out_.bytes.size() - start);
+    out_.meta.raw_bytes += meta.raw_bytes;
+    out_.meta.columns.push_back(std::move(meta));
+    return base::ok_status();
+  }
+
+  // Sorts the texts in use; rank_[code] is the text's place, equal texts share one.
+  base::Status dictionary(const ColumnSpec& spec, const Column& column, ChunkMeta& meta) {
+    const auto& texts = column.dictionary;
+    std::vector<std::uint32_t> order = used_codes(column);
+    std::sort(order.begin(), order.end(), [&](auto a, auto b) { return texts[a] < texts[b]; });
+    rank_.assign(texts.size(), 0);
+    sorted_.clear();
+    std::string raw;
+    for (const auto code : order) {
+      if (sorted_.empty() || sorted_.back() != texts[code]) {
+        sorted_.push_back(texts[code]);
+        put_raw(raw, static_cast<std::uint32_t>(texts[code].size()));
+        raw.append(texts[code]);
+      }
+      rank_[code] = static_cast<std::uint32_t>(sorted_.size() - 1);
+    }
+    if (!std::all_of(sorted_.begin(), sorted_.end(), is_valid_utf8)) {
+      return base::bad_input("store a text", "table " + std::string(schema_.name) + ", column " + std::string(spec.name),
+                             "it is not UTF-8", "Convert the input's identifiers to UTF-8");
+    }
+    width_ = bit_width_of(sorted_.empty() ? 0 : static_cast<std::uint32_t>(sorted_.size() - 1));
+    meta.dictionary_offset = static_cast<std::int64_t>(out_.bytes.size());
+    PageHeader header;
+    header.type = PageType::kDictionary;
+    header.values = static_cast<std::int32_t>(sorted_.size());
+    header.encoding = Encoding::kPlain;
+    header.raw_bytes = static_cast<std::int32_t>(raw.size());
+    PJ_CHECK(raw.size() < INT32_MAX);
+    compress(raw);
+    put_page(header, packed_, meta);
+    return base::ok_status();
+  }
+
+  static std::vector<std::uint32_t> used_codes(const Column& column) {
+    std::vector<std::uint8_t> used(column.dictionary.size(), 0);
+    std::uint32_t last = kNullCode;
+    for (const auto code : column.codes) {
+      if (code == last) continue;
+      last = code;
+      if (code != kNullCode) used[code] = 1;
+    }
+    std::vector<std::uint32_t> order;
+    for (std::uint32_t i = 0; i < used.size(); ++i) {
+      if (used[i] != 0) order.push_back(i);
+    }
+    return order;
+  }
+
+  void page(const ColumnSpec& spec, const Column& column, Range rows, ChunkMeta& meta) {
+    levels_.clear();
+    values_.clear();
+    PageMeta info;
+    info.first_row = static_cast<std::int64_t>(rows.from);
+    encode_values(column, rows, info);
+    if (spec.nullable) encode_levels(column, rows, info.nulls);
+    PJ_CHECK(spec.nullable || info.nulls == 0);
+    info.all_null = info.nulls == static_cast<std::int64_t>(rows.size());
+
+    PageHeader header;
+    header.type = PageType::kDataV2;
+    header.values = header.rows = static_cast<std::int32_t>(rows.size());
+    header.nulls = static_cast<std::int32_t>(info.nulls);
+    header.encoding = encoding_of(spec.type);
+    header.level_bytes = static_cast<std::int32_t>(levels_.size());
+    header.raw_bytes = static_cast<std::int32_t>(levels_.size() + values_.size());
+    // What zstd cannot shrink by a sixteenth is stored as it is: readers then need not inflate it.
+    compress(values_);
+    header.compressed = packed_.size() < values_.size() - values_.size() / 16;
+    levels_.append(header.compressed ? packed_ : values_);
+
+    info.offset = static_cast<std::int64_t>(out_.bytes.size());
+    put_page(header, levels_, meta);
+    info.stored_bytes = static_cast<std::int32_t>(out_.bytes.size()) - static_cast<std::int32_t>(info.offset);
+    meta.nulls += info.nulls;
+    meta.pages.push_back(std::move(info));
+  }
+
+  void compress(const std::string& raw) {
+    packed_.resize(ZSTD_compressBound(raw.size()));
+    const std::size_t n = ZSTD_compressCCtx(zstd_.get(), packed_.data(), packed_.size(), raw.data(), raw.size(),
+                                            options_.zstd_level);
+    PJ_CHECK(ZSTD_isError(n) == 0);  // the destination is large enough by the bound
+    packed_.resize(n);
+  }
+
+  void put_page(PageHeader& header, const std::string& body, ChunkMeta& meta) {
+    header.stored_bytes = static_cast<std::int32_t>(body.size());
+    header.crc = crc32_of(body);
+    const std::size_t before = out_.bytes.size();
+    write_page_header(header, out_.bytes);
+    meta.raw_bytes += static_cast<std::int64_t>(out_.bytes.size() - before) + header.raw_bytes;
+    out_.bytes.append(body);
+  }
+
+  void encode_values(const Column& column, Range rows, PageMeta& info) {
+    switch (column.type) {
+      case ColumnType::kInt64: return encode_ints(column, rows, info);
+      case ColumnType::kDouble: return encode_doubles(column, rows, info);
+      case ColumnType::kBool: return encode_bools(column, rows, info);
+      case ColumnType::kText: return encode_codes(column, rows, info);
+    }
+  }
+
+  void encode_ints(const Column& column, Range rows, PageMeta& info) {
+    std::span<const std::int64_t> all(column.ints.data() + rows.from, rows.size());
+    if (!column.valid.empty()) {
+      ints_.clear();
+      for (std::size_t i = rows.from; i < rows.to; ++i) {
+        if (column.valid[i] != 0) ints_.push_back(column.ints[i]);
+      }
+      all = ints_;
+    }
+    info.nulls = static_cast<std::int64_t>(rows.size() - all.size());
+    encode_delta(all, values_);
+    if (all.empty()) return;
+    std::int64_t lo = all[0], hi = all[0];
+    for (const auto v : all) {
+      lo = std::min(lo, v);
+      hi = std::max(hi, v);
+    }
+    info.bounds = {true, raw_bytes(lo), raw_bytes(hi)};
+  }
+
+  void encode_doubles(const Column& column, Range rows, PageMeta& info) {
+    double lo = 0, hi = 0;
+    std::size_t n = 0;
+    for (std::size_t i = rows.from; i < rows.to; ++i) {
+      const double v = column.doubles[i];
+      if (std::isnan(v)) continue;
+      lo = n == 0 ? v : std::min(lo, v);
+      hi = n == 0 ? v : std::max(hi, v);
+      ++n;
+      put_raw(values_, v);
+    }
+    info.nulls = static_cast<std::int64_t>(rows.size() - n);
+    // parquet.thrift: a zero bound must cover both zeros.
+    if (n != 0) info.bounds = {true, raw_bytes(lo == 0 ? -0.0 : lo), raw_bytes(hi == 0 ? 0.0 : hi)};
+  }
+
+  void encode_bools(const Column& column, Range rows, PageMeta& info) {
+    codes_.clear();
+    std::uint32_t any = 0, all = 1;
+    for (std::size_t i = rows.from; i < rows.to; ++i) {
+      if (column.is_null(i)) continue;
+      const std::uint32_t v = column.bools[i] != 0 ? 1 : 0;
+      any |= v;
+      all &= v;
+      codes_.push_back(v);
+    }
+    info.nulls = static_cast<std::int64_t>(rows.size() - codes_.size());
+    std::string hybrid;
+    encode_hybrid(codes_, 1, hybrid);
+    put_raw(values_, static_cast<std::uint32_t>(hybrid.size()));
+    values_.append(hybrid);
+    if (!codes_.empty()) info.bounds = {true, std::string(1, static_cast<char>(all)), std::string(1, static_cast<char>(any))};
+  }
+
+  void encode_codes(const Column& column, Range rows, PageMeta& info) {
+    const std::uint32_t* codes = column.codes.data() + rows.from;
+    values_.push_back(static_cast<char>(width_));
+    const bool constant = std::equal(codes + 1, codes + rows.size(), codes);
+    if (constant && codes[0] == kNullCode) {
+      info.nulls = static_cast<std::int64_t>(rows.size());
+      return;
+    }
+    std::uint32_t lo = UINT32_MAX, hi = 0;
+    if (constant) {
+      lo = hi = rank_[codes[0]];
+      encode_hybrid_run(lo, rows.size(), width_, values_);
+    } else {
+      rank_page(codes, rows.size(), lo, hi);
+      info.nulls = static_cast<std::int64_t>(rows.size() - codes_.size());
+      encode_hybrid(codes_, width_, values_);
+    }
+    const bool known = sorted_[lo].size() <= kMaxBoundBytes && sorted_[hi].size() <= kMaxBoundBytes;
+    if (known) info.bounds = {true, std::string(sorted_[lo]), std::string(sorted_[hi])};
+  }
+
+  // The page's codes as places in the sorted dictionary, NULLs left out, into codes_.
+  void rank_page(const std::uint32_t* codes, std::size_t n, std::uint32_t& lo, std::uint32_t& hi) {
+    codes_.resize(n);
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      if (codes[i] == kNullCode) continue;
+      const std::uint32_t r = rank_[codes[i]];
+      lo = std::min(lo, r);
+      hi = std::max(hi, r);
+      codes_[kept++] = r;
+    }
+    codes_.resize(kept);
+  }
+
+  void encode_levels(const Column& column, Range rows, std::int64_t nulls) {
+    const auto n = static_cast<std::int64_t>(rows.size());
+    if (nulls == 0 || nulls == n) return encode_hybrid_run(nulls == 0 ? 1 : 0, rows.size(), 1, levels_);
+    codes_.resize(rows.size());
+    for (std::size_t i = 0; i < rows.size(); ++i) codes_[i] = column.is_null(rows.from + i) ? 0 : 1;
+    encode_hybrid(codes_, 1, levels_);
+  }
+
+  // The chunk's bounds from its pages'; unknown if a page with values has none.
+  static void finish_bounds(const ColumnSpec& spec, ChunkMeta& meta) {
+    bool first = true;
+    for (const auto& p : meta.pages) {
+      if (p.all_null) continue;
+      meta.indexable = meta.indexable && p.bounds.known;
+      if (!p.bounds.known) continue;
+      if (first || less(spec.type, p.bounds.smallest, meta.bounds.smallest)) meta.bounds.smallest = p.bounds.smallest;
+      if (first || less(spec.type, meta.bounds.largest, p.bounds.largest)) meta.bounds.largest = p.bounds.largest;
+      first = false;
+    }
+    meta.bounds.known = !first && meta.indexable;
+  }
+
+  template <class T>
+  static bool less_as(const std::string& a, const std::string& b) {
+    T x{}, y{};
+    std::memcpy(&x, a.data(), sizeof x);
+    std::memcpy(&y, b.data(), sizeof y);
+    return x < y;
+  }
+  static bool less(ColumnType type, const std::string& a, const std::string& b) {
+    if (type == ColumnType::kInt64) return less_as<std::int64_t>(a, b);
+    if (type == ColumnType::kDouble) return less_as<double>(a, b);
+    return a < b;  // bytes as unsigned, as Parquet orders text; a flag is one byte
+  }
+
+  const TableSchema& schema_;
+  const Batch& batch_;
+  const EncodingOptions& options_;
+  std::unique_ptr<ZSTD_CCtx, ZstdDeleter> zstd_;
+  EncodedGroup out_;
+  std::vector<std::uint32_t> rank_, codes_;
+  std::vector<std::string_view> sorted_;
+  std::vector<std::int64_t> ints_;
+  unsigned width_ = 1;
+  std::string levels_, values_, packed_;
+};
+
+void shift(GroupMeta& group, std::int64_t by) {
+  group.offset += by;
+  for (auto& c : group.columns) {
+    c.data_offset += by;
+    if (c.dictionary_offset >= 0) c.dictionary_offset += by;
+    for (auto& p : c.pages) p.offset += by;
+  }
+}
+
+}  // namespace
+
+void TimeRange::include(const TimeRange& other) {
+  if (!other.known) return;
+  first_ns = known ? std::min(first_ns, other.first_ns) : other.first_ns;
+  last_ns = known ? std::max(last_ns, other.last_ns) : other.last_ns;
+  known = true;
+}
+
+base::Result<EncodedGroup> encode_row_group(const TableSchema& schema, const Batch& batch,
+                                            const EncodingOptions& options) {
+  return GroupEncoder(schema, batch, options).run();
+}
+
+ParquetWriter::ParquetWriter(std::unique_ptr<base::PendingFile> file, const TableSchema& schema)
+    : file_(std::move(file)) {
+  for (const auto& c : schema.columns) {
+    meta_.schema.push_back({std::string(c.name), parquet_type_of(c.type), c.nullable});
+  }
+  meta_.key_values.emplace_back(kVersionKey, std::to_string(kFormatVersion));
+  meta_.key_values.emplace_back(kTableKey, schema.name);
+}
+
+base::Result<ParquetWriter> ParquetWriter::create(base::Env& env, const std::string& path, const TableSchema& schema) {
+  PJ_ASSIGN(auto file, env.create(path));
+  ParquetWriter writer(std::move(file), schema);
+  PJ_TRY(writer.put(kMagic));
+  return writer;
+}
+
+base::Status ParquetWriter::put(std::string_view bytes) {
+  hash_.update(bytes);
+  summary_.bytes += bytes.size();
+  return file_->append(bytes);
+}
+
+base::Status ParquetWriter::append(EncodedGroup group) {
+  shift(group.meta, static_cast<std::int64_t>(summary_.bytes));
+  PJ_TRY(put(group.bytes));
+  summary_.rows += static_cast<std::uint64_t>(group.meta.rows);
+  summary_.time.include(group.time);
+  meta_.rows += group.meta.rows;
+  meta_.groups.push_back(std::move(group.meta));
+  return base::ok_status();
+}
+
+std::string ParquetWriter::page_indexes() {
+  std::string out;
+  const auto at = [&] { return static_cast<std::int64_t>(summary_.bytes + out.size()); };
+  for (auto& g : meta_.groups) {
+    for (auto& c : g.columns) {
+      if (!c.indexable) continue;
+      c.column_index_at = at();
+      write_column_index(c, out);
+      c.column_index_bytes = static_cast<std::int32_t>(at() - c.column_index_at);
+    }
+  }
+  for (auto& g : meta_.groups) {
+    for (auto& c : g.columns) {
+      c.offset_index_at = at();
+      write_offset_index(c, out);
+      c.offset_index_bytes = static_cast<std::int32_t>(at() - c.offset_index_at);
+    }
+  }
+  return out;
+}
+
+base::Result<FileSummary> ParquetWriter::seal() {
+  std::string tail = page_indexes();
+  const std::size_t footer_at = tail.size();
+  write_file_meta(meta_, tail);
+  put_raw(tail, static_cast<std::uint32_t>(tail.size() - footer_at));
+  tail.append(kMagic);
+  PJ_TRY(put(tail));
+  PJ_TRY(file_->commit());
+  summary_.xxh3_128 = hash_.hex();
+  return summary_;
+}
+
+}  // namespace perjoule::bus

@@ -1,0 +1,123 @@
+// The store: STORE/<table>/part-NNNNNN.parquet beside STORE/catalog/manifest.json (docs/formats/store.md). The manifest
+// is rewritten after every sealed segment; what it does not name does not exist for readers. So a crash, a full disk or
+// an interrupt leaves a readable store that ends with its last sealed segment.
+// Thread rule: a StoreWriter from the one thread that interns into its SymbolTable (it encodes in threads of its own);
+// StoreReader's const members from any thread, each with a SymbolTable of its own. Ownership: Env and SymbolTable must
+// outlive them. Units: Unix nanoseconds, microjoules.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/env.hpp"
+#include "base/symbol.hpp"
+#include "bus/manifest.hpp"
+#include "bus/parquet_reader.hpp"
+#include "bus/parquet_writer.hpp"
+#include "bus/tables.hpp"
+
+namespace perjoule::bus {
+
+struct StoreOptions {
+  bool overwrite = false;  // replace the store that is there
+  unsigned threads = 1;    // row groups encoded at once; the files' bytes do not depend on it
+  std::size_t segment_rows = std::size_t{4} << 20;
+  std::size_t group_rows = std::size_t{1} << 18;  // at most kMaxGroupRows
+  EncodingOptions encoding;
+};
+
+class StoreWriter {
+ public:
+  // Errors: kBadInput for a folder that holds other files, or a store without `overwrite`; kIo for a second writer, a
+  // full disk or a folder that cannot be written.
+  static base::Result<StoreWriter> create(base::Env& env, const std::string& directory, base::SymbolTable& symbols,
+                                          StoreMeta meta, StoreOptions options = {});
+  StoreWriter(StoreWriter&&) noexcept;
+  ~StoreWriter();
+
+  // Rows are stored in the order they come. After an error every later call returns it again.
+  base::Status append(const energy::MeterRow& row);
+  base::Status append(const energy::JouleRow& row);
+  base::Status append(const energy::SampleRow& row);
+  base::Status append(const energy::RequestRow& row);
+  base::Status append(const energy::JobRow& row);
+  base::Status append(const energy::DecisionRow& row);
+  base::Status append(const energy::CarbonRow& row);
+  // Seals what is left, so that every table has at least one file, and ends the writer's life. `complete` false: the
+  // run was interrupted, and the store says so.
+  base::Status finish(bool complete = true);
+  const Manifest& manifest() const;
+
+ private:
+  class Impl;
+  explicit StoreWriter(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// from_ns <= t < to_ns; to_ns at its largest value includes that value.
+struct TimeWindow {
+  std::int64_t from_ns = std::numeric_limits<std::int64_t>::min();
+  std::int64_t to_ns = std::numeric_limits<std::int64_t>::max();
+  bool holds(std::int64_t t) const {
+    return t >= from_ns && (t < to_ns || to_ns == std::numeric_limits<std::int64_t>::max());
+  }
+};
+
+struct ScanRequest {
+  Table table = Table::kJoules;
+  std::vector<std::string> columns;  // empty: all, in the schema's order
+  TimeWindow window;                 // compared with the table's time column
+};
+
+// Something an auditor must know about a store's file.
+struct Finding {
+  bool damage = true;  // false: a file that is beside the store but not in it
+  std::string file, table;
+  std::uint64_t byte = 0;
+  std::string why;
+};
+
+class StoreReader {
+ public:
+  // Errors: kMissing when there is no store, kCorrupt for a damaged manifest, kBadInput for a newer format.
+  static base::Result<StoreReader> open(base::Env& env, const std::string& directory);
+
+  const Manifest& manifest() const { return manifest_; }
+  const std::string& directory() const { return directory_; }
+  std::uint64_t rows(Table table) const;
+
+  // Calls `on_batch` for every row group that has rows in the window, in the order of writing; other rows are left out.
+  // Stops at the first error, of the callback or its own (kCorrupt, kMissing, kIo; kBadInput for an unknown column).
+  using BatchCallback = std::function<base::Status(const Batch&)>;
+  base::Status scan(const ScanRequest& request, const BatchCallback& on_batch) const;
+  base::Status for_each_meter(base::SymbolTable& symbols, const RowCallback<energy::MeterRow>& row, TimeWindow w = {}) const;
+  base::Status for_each_joule(base::SymbolTable& symbols, const RowCallback<energy::JouleRow>& row, TimeWindow w = {}) const;
+  base::Status for_each_sample(base::SymbolTable& symbols, const RowCallback<energy::SampleRow>& row, TimeWindow w = {}) const;
+  base::Status for_each_request(base::SymbolTable& symbols, const RowCallback<energy::RequestRow>& row, TimeWindow w = {}) const;
+  base::Status for_each_job(base::SymbolTable& symbols, const RowCallback<energy::JobRow>& row, TimeWindow w = {}) const;
+  base::Status for_each_decision(base::SymbolTable& symbols, const RowCallback<energy::DecisionRow>& row, TimeWindow w = {}) const;
+  base::Status for_each_carbon(base::SymbolTable& symbols, const RowCallback<energy::CarbonRow>& row, TimeWindow w = {}) const;
+
+  // Every file: there, size, hash, form, page CRCs, rows; then files that the manifest does not name. Empty: all well.
+  std::vector<Finding> verify() const;
+
+ private:
+  StoreReader(base::Env& env, std::string directory, Manifest manifest)
+      : env_(&env), directory_(std::move(directory)), manifest_(std::move(manifest)) {}
+  base::Result<ParquetFile> open_segment(const SegmentEntry& entry) const;
+  void verify_segment(const SegmentEntry& entry, std::vector<Finding>& findings) const;
+  void find_strays(std::vector<Finding>& findings) const;
+  template <class Row>
+  base::Status each(Table table, base::SymbolTable& symbols, const RowCallback<Row>& row, TimeWindow window) const;
+
+  base::Env* env_;
+  std::string directory_;
+  Manifest manifest_;
+};
+
+}  // namespace perjoule::bus

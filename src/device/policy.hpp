@@ -1,0 +1,91 @@
+// A policy reads a snapshot and proposes; it acts on nothing itself. The same object runs in the simulator, in a canary
+// and live, and takes time and numbers only from the snapshot.
+// Thread rule: one thread per policy. Ownership: a snapshot's views are good for the call of decide() alone.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/symbol.hpp"
+#include "base/time.hpp"
+#include "base/units.hpp"
+#include "device/actuator.hpp"
+#include "device/signal_source.hpp"
+
+namespace perjoule::device {
+
+// What the schedulers and servers above a device say about its work. What nobody says is absent, not 0.
+struct WorkloadHints {
+  base::Symbol device;
+  std::optional<std::uint32_t> queue_length;        // requests waiting
+  std::optional<std::uint32_t> announced_requests;  // known to come, not yet there
+  double latency_p50_ms = std::numeric_limits<double>::quiet_NaN();
+  double latency_p95_ms = std::numeric_limits<double>::quiet_NaN();
+  double latency_p99_ms = std::numeric_limits<double>::quiet_NaN();
+  std::optional<bool> reserved;                  // held by a job, working or not
+  std::optional<base::Duration> predicted_idle;  // from now on
+};
+
+struct Snapshot {
+  base::TimePoint t;
+  std::span<const SignalReading> readings;  // by SlotId of the source the policy pushed into
+  std::span<const WorkloadHints> hints;
+  const SignalReading& operator[](SlotId slot) const { return readings[slot.index]; }
+};
+
+// Fingerprint of what a decision was made from: equal inputs give equal hashes on every platform.
+class ReasonHash {
+ public:
+  ReasonHash& add(std::uint64_t v) {
+    for (int byte = 0; byte < 8; ++byte) h_ = (h_ ^ ((v >> (8 * byte)) & 0xff)) * 0x100000001b3ULL;
+    return *this;
+  }
+  // Every NaN is the same absent value, and 0 has no sign.
+  ReasonHash& add(double v) {
+    if (v != v) return add(std::uint64_t{0x7ff8000000000000});
+    return add(std::bit_cast<std::uint64_t>(v == 0.0 ? 0.0 : v));
+  }
+  // Bytes, then their number: ("ab", "c") and ("a", "bc") differ.
+  ReasonHash& add(std::string_view text) {
+    for (const char c : text) h_ = (h_ ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+    return add(static_cast<std::uint64_t>(text.size()));
+  }
+  std::uint64_t value() const { return h_; }
+
+ private:
+  std::uint64_t h_ = 0xcbf29ce484222325ULL;  // FNV-1a
+};
+
+struct Proposal {
+  base::Symbol policy;  // name and version, "heaa/1"
+  base::Symbol target;  // device
+  base::Symbol action;  // the control's name, or what is done with it ("sleep", "cap")
+  ControlId control;
+  // What the policy saw; NaN = it did not look. A proposal made from another value than the present one is refused.
+  double value_before = std::numeric_limits<double>::quiet_NaN();
+  double value_after = std::numeric_limits<double>::quiet_NaN();
+  base::Symbol why;               // a short text from a fixed set, e.g. "3 updates below 8.5 % SM"
+  std::uint64_t reason_hash = 0;  // of the inputs
+  base::Microjoules expected_saving;
+  base::Microjoules bound;                 // the most it may cost if the prediction behind it is wrong
+  base::TimePoint expiry = base::kNever;  // dead-man
+};
+
+class Policy {
+ public:
+  virtual ~Policy() = default;
+  virtual std::string_view name() const = 0;
+  virtual std::string_view version() const = 0;
+  // Appends proposals to `out`. Deterministic: the same snapshots in the same order give the same proposals.
+  // No allocation beyond growth of `out`.
+  virtual void decide(const Snapshot& snapshot, std::vector<Proposal>& out) = 0;
+  // The next time at which it wants a snapshot even if no signal changes; kNever = none.
+  virtual base::TimePoint next_interest() const = 0;
+};
+
+}  // namespace perjoule::device
