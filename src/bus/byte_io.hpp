@@ -10,7 +10,8 @@
 
 namespace perjoule::bus {
 
-static_assert(std::endian::native == std::endian::little, "the store is little-endian and copies numbers as they are");
+static_assert(std::endian::native == std::endian::little,
+              "the store is little-endian and copies numbers as they are");
 
 inline void put_varint(std::string& out, std::uint64_t v) {
   while (v >= 0x80) {
@@ -22,7 +23,9 @@ inline void put_varint(std::string& out, std::uint64_t v) {
 constexpr std::uint64_t zigzag(std::int64_t v) {
   return (static_cast<std::uint64_t>(v) << 1) ^ static_cast<std::uint64_t>(v >> 63);
 }
-constexpr std::int64_t unzigzag(std::uint64_t v) { return static_cast<std::int64_t>((v >> 1) ^ (~(v & 1) + 1)); }
+constexpr std::int64_t unzigzag(std::uint64_t v) {
+  return static_cast<std::int64_t>((v >> 1) ^ (~(v & 1) + 1));
+}
 
 template <class T>
 void put_raw(std::string& out, T v) {
@@ -37,7 +40,8 @@ class ByteReader {
   std::size_t position() const { return position_; }
   std::size_t left() const { return bytes_.size() - position_; }
 
-  // Each returns false and stays where it is when the bytes do not suffice (or a varint is longer than 64 bits).
+  // Each returns false and stays where it is when the bytes do not suffice (or a varint is longer than 64
+  // bits).
   bool varint(std::uint64_t& v) {
     std::uint64_t value = 0;
     for (std::size_t i = 0; i < 10 && i < left(); ++i) {

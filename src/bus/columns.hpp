@@ -1,7 +1,7 @@
-// A batch of rows as columns: what the writer encodes and the reader gives back. Text is a code into the batch's own
-// dictionary, so a row costs four bytes per identifier.
-// Thread rule: values. Ownership: a Column owns its numbers; its dictionary's characters belong to `arena` when it is
-// set (a batch that was read), else to whoever filled it (a SymbolTable that must outlive the batch).
+// A batch of rows as columns: what the writer encodes and the reader gives back. Text is a code into the
+// batch's own dictionary, so a row costs four bytes per identifier. Thread rule: values. Ownership: a Column
+// owns its numbers; its dictionary's characters belong to `arena` when it is set (a batch that was read),
+// else to whoever filled it (a SymbolTable that must outlive the batch).
 #pragma once
 
 #include <cmath>
@@ -38,8 +38,8 @@ struct TableSchema {
 
 inline constexpr std::uint32_t kNullCode = UINT32_MAX;
 
-// Only the vector of the column's type is filled, one entry per row. NULL is: kNullCode, NaN, or valid[row] == 0 (the
-// number beside it is 0).
+// Only the vector of the column's type is filled, one entry per row. NULL is: kNullCode, NaN, or valid[row]
+// == 0 (the number beside it is 0).
 struct Column {
   ColumnType type = ColumnType::kInt64;
   std::vector<std::int64_t> ints;

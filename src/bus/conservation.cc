@@ -19,7 +19,8 @@ struct Key {
 struct KeyHash {
   std::size_t operator()(const Key& k) const {
     // Multiplication by the odd constant of splitmix64 spreads neighbouring windows.
-    return (static_cast<std::size_t>(k.window) ^ (static_cast<std::size_t>(k.meter) << 40)) * 0x9E3779B97F4A7C15ULL;
+    return (static_cast<std::size_t>(k.window) ^ (static_cast<std::size_t>(k.meter) << 40)) *
+           0x9E3779B97F4A7C15ULL;
   }
 };
 struct Entry {
@@ -78,7 +79,8 @@ class Auditor {
       if (e.table == "joules") joules.include(e.summary.time);
     }
     const bool both = meters.known && joules.known;
-    report_.checked_to_ns = both ? std::min(meters.last_ns, joules.last_ns) : std::numeric_limits<std::int64_t>::min();
+    report_.checked_to_ns =
+        both ? std::min(meters.last_ns, joules.last_ns) : std::numeric_limits<std::int64_t>::min();
   }
 
   // Spans of windows of at most at_once_ meter rows each, together from the beginning of time to the limit.
@@ -98,24 +100,25 @@ class Auditor {
   }
 
   base::Status read_meters(const TimeWindow& span) {
-    return store_.scan({Table::kMeters, {"window_ns", "meter", "parent", "energy_uj"}, span}, [&](const Batch& b) {
-      const auto meters = ids_of(b.columns[1], symbols_), parents = ids_of(b.columns[2], symbols_);
-      for (std::size_t i = 0; i < b.rows; ++i) {
-        const std::int64_t window = b.columns[0].ints[i], energy = b.columns[3].ints[i];
-        Entry& e = entries_[{window, id_at(b.columns[1], meters, i)}];
-        e.has_row = true;
-        add(e.meter, energy, e.overflow);
-        const std::uint32_t parent = id_at(b.columns[2], parents, i);
-        if (parent == 0) {
-          add(report_.root_uj, energy, total_overflow_);
-          continue;
-        }
-        Entry& above = entries_[{window, parent}];
-        above.has_children = true;
-        add(above.children, energy, above.overflow);
-      }
-      return base::ok_status();
-    });
+    return store_.scan(
+        {Table::kMeters, {"window_ns", "meter", "parent", "energy_uj"}, span}, [&](const Batch& b) {
+          const auto meters = ids_of(b.columns[1], symbols_), parents = ids_of(b.columns[2], symbols_);
+          for (std::size_t i = 0; i < b.rows; ++i) {
+            const std::int64_t window = b.columns[0].ints[i], energy = b.columns[3].ints[i];
+            Entry& e = entries_[{window, id_at(b.columns[1], meters, i)}];
+            e.has_row = true;
+            add(e.meter, energy, e.overflow);
+            const std::uint32_t parent = id_at(b.columns[2], parents, i);
+            if (parent == 0) {
+              add(report_.root_uj, energy, total_overflow_);
+              continue;
+            }
+            Entry& above = entries_[{window, parent}];
+            above.has_children = true;
+            add(above.children, energy, above.overflow);
+          }
+          return base::ok_status();
+        });
   }
 
   base::Status read_joules(const TimeWindow& span) {
@@ -141,11 +144,13 @@ class Auditor {
     for (const auto& [key, e] : entries_) {
       windows.push_back(key.window);
       ++(e.has_children ? report_.parent_checks : report_.leaf_checks);
-      ConservationViolation v{std::string(symbols_.text({key.meter})), key.window, e.meter, e.children, e.joules, 0, {}};
+      ConservationViolation v{
+          std::string(symbols_.text({key.meter})), key.window, e.meter, e.children, e.joules, 0, {}};
       if (violates(e, v)) found.push_back(std::move(v));
     }
     std::sort(windows.begin(), windows.end());
-    report_.windows += static_cast<std::uint64_t>(std::unique(windows.begin(), windows.end()) - windows.begin());
+    report_.windows +=
+        static_cast<std::uint64_t>(std::unique(windows.begin(), windows.end()) - windows.begin());
     report_.violation_count += found.size();
     std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
       return std::tie(a.window_ns, a.meter) < std::tie(b.window_ns, b.meter);

@@ -1,9 +1,10 @@
-// Is every joule accounted for? Compares, for every meter and settlement window of a store and by exact integers,
+// Is every joule accounted for? Compares, for every meter and settlement window of a store and by exact
+// integers,
 //   meters.energy_uj == sum of its children's meters.energy_uj + sum of its own joules.energy_uj
-// which is equality 1 of the store's contract for a meter without children and equality 2 for one with children.
-// Memory: one entry per meter and window of a span of windows that holds at most `entries_at_once` meter rows (one
-// window at least); rows may come in any order, so late corrections count in the window they belong to.
-// Thread rule: from any thread. Ownership: values. Units: nanoseconds, microjoules.
+// which is equality 1 of the store's contract for a meter without children and equality 2 for one with
+// children. Memory: one entry per meter and window of a span of windows that holds at most `entries_at_once`
+// meter rows (one window at least); rows may come in any order, so late corrections count in the window they
+// belong to. Thread rule: from any thread. Ownership: values. Units: nanoseconds, microjoules.
 #pragma once
 
 #include <cstdint>
@@ -32,8 +33,8 @@ struct ConservationReport {
   std::uint64_t joule_rows = 0;
   std::int64_t root_uj = 0;   // sum of the meters without a parent
   std::int64_t joule_uj = 0;  // sum of all joules rows: equal to root_uj when nothing is violated
-  // False for a run that was broken off: windows from `checked_to_ns` on were not compared, as one of the two tables may
-  // end before the other.
+  // False for a run that was broken off: windows from `checked_to_ns` on were not compared, as one of the two
+  // tables may end before the other.
   bool complete = true;
   std::int64_t checked_to_ns = INT64_MAX;
   std::uint64_t violation_count = 0;
@@ -42,6 +43,7 @@ struct ConservationReport {
 };
 
 // Errors: what scan() returns.
-base::Result<ConservationReport> check_conservation(const StoreReader& store, std::size_t entries_at_once = 1 << 21);
+base::Result<ConservationReport> check_conservation(const StoreReader& store,
+                                                    std::size_t entries_at_once = 1 << 21);
 
 }  // namespace perjoule::bus

@@ -17,13 +17,16 @@ class ConservationTest : public ::testing::Test {
  protected:
   ConservationTest() : make_(symbols_, 3) {
     const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
-    dir_ = (fs::temp_directory_path() / ("perjoule-cons-" + std::string(info->name()) + "-" + std::to_string(::getpid()))).string();
+    dir_ = (fs::temp_directory_path() /
+            ("perjoule-cons-" + std::string(info->name()) + "-" + std::to_string(::getpid())))
+               .string();
     fs::remove_all(dir_);
     for (std::int64_t w = 0; w < 40; ++w) add_window(w * 30);
   }
   ~ConservationTest() override { fs::remove_all(dir_); }
 
-  std::int64_t add_meter(std::int64_t window, const std::string& name, const std::string& parent, std::int64_t children) {
+  std::int64_t add_meter(std::int64_t window, const std::string& name, const std::string& parent,
+                         std::int64_t children) {
     std::int64_t own = 0;
     for (std::uint64_t i = 1 + make_.below(4); i-- > 0;) {
       energy::JouleRow row;
@@ -45,7 +48,8 @@ class ConservationTest : public ::testing::Test {
     std::int64_t nodes = 0;
     for (const char* node : {"n1", "n2"}) {
       std::int64_t gpus = 0;
-      for (const char* gpu : {"/g1", "/g2", "/g3"}) gpus += add_meter(window, std::string(node) + gpu, node, 0);
+      for (const char* gpu : {"/g1", "/g2", "/g3"})
+        gpus += add_meter(window, std::string(node) + gpu, node, 0);
       nodes += add_meter(window, node, "site", gpus);
     }
     add_meter(window, "site", "", nodes);

@@ -11,7 +11,8 @@ constexpr std::size_t kBlock = 128;
 constexpr std::size_t kMiniblocks = 4;
 constexpr std::size_t kMini = kBlock / kMiniblocks;
 
-// Packs `n` values of `width` <= 32 bits, least significant bit first; n is padded with zeros to a multiple of 8.
+// Packs `n` values of `width` <= 32 bits, least significant bit first; n is padded with zeros to a multiple
+// of 8.
 void pack_groups(const std::uint32_t* values, std::size_t n, unsigned width, std::string& out) {
   const std::size_t bytes = (n + 7) / 8 * width;
   const std::size_t start = out.size();
@@ -85,7 +86,8 @@ bool decode_literals(ByteReader& in, std::uint64_t groups, unsigned width, std::
   return true;
 }
 
-bool decode_run(ByteReader& in, std::uint64_t count, unsigned width, std::span<std::uint32_t> out, std::size_t& done) {
+bool decode_run(ByteReader& in, std::uint64_t count, unsigned width, std::span<std::uint32_t> out,
+                std::size_t& done) {
   if (count == 0 || count > out.size() - done) return false;
   std::string_view bytes;
   if (!in.take((width + 7) / 8, bytes)) return false;
@@ -125,7 +127,8 @@ void unpack_mini(const char* from, unsigned width, std::uint64_t* out) {
     std::memcpy(&low, padded.data() + bit / 8, 8);
     const unsigned shift = bit % 8;
     std::uint64_t v = low >> shift;
-    if (shift + width > 64) v |= static_cast<std::uint64_t>(static_cast<std::uint8_t>(padded[bit / 8 + 8])) << (64 - shift);
+    if (shift + width > 64)
+      v |= static_cast<std::uint64_t>(static_cast<std::uint8_t>(padded[bit / 8 + 8])) << (64 - shift);
     out[i] = v & mask;
   }
 }
@@ -142,7 +145,8 @@ void put_block(std::array<std::int64_t, kBlock>& deltas, std::size_t n, std::str
     return;
   }
   std::array<std::uint64_t, kBlock> above{};
-  for (std::size_t i = 0; i < n; ++i) above[i] = static_cast<std::uint64_t>(deltas[i]) - static_cast<std::uint64_t>(lowest);
+  for (std::size_t i = 0; i < n; ++i)
+    above[i] = static_cast<std::uint64_t>(deltas[i]) - static_cast<std::uint64_t>(lowest);
   std::array<unsigned, kMiniblocks> widths{};
   for (std::size_t m = 0; m < kMiniblocks; ++m) {
     std::uint64_t any = 0;
@@ -232,9 +236,10 @@ void encode_delta(std::span<const std::int64_t> values, std::string& out) {
   std::array<std::int64_t, kBlock> deltas{};
   for (std::size_t from = 1; from < values.size(); from += kBlock) {
     const std::size_t n = std::min(kBlock, values.size() - from);
-    const std::int64_t* v = values.data() + from;
+    const std::int64_t* v = values.data() + from - 1;
     for (std::size_t i = 0; i < n; ++i) {
-      deltas[i] = static_cast<std::int64_t>(static_cast<std::uint64_t>(v[i]) - static_cast<std::uint64_t>(v[i - 1]));
+      deltas[i] =
+          static_cast<std::int64_t>(static_cast<std::uint64_t>(v[i + 1]) - static_cast<std::uint64_t>(v[i]));
     }
     put_block(deltas, n, out);
   }

@@ -1,7 +1,7 @@
-// The two integer encodings of the store's pages, as the Parquet format describes them (Encodings.md): the RLE and
-// bit-packing hybrid for levels, flags and dictionary codes, and DELTA_BINARY_PACKED (blocks of 128, miniblocks of 32)
-// for int64. Decoders accept exactly what the encoders write and any other legal hybrid; they never read past the end.
-// Thread rule: pure functions.
+// The two integer encodings of the store's pages, as the Parquet format describes them (Encodings.md): the
+// RLE and bit-packing hybrid for levels, flags and dictionary codes, and DELTA_BINARY_PACKED (blocks of 128,
+// miniblocks of 32) for int64. Decoders accept exactly what the encoders write and any other legal hybrid;
+// they never read past the end. Thread rule: pure functions.
 #pragma once
 
 #include <cstdint>

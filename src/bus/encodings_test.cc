@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <limits>
-#include <random>
 
+#include "base/rng.hpp"
 #include "bus/hash.hpp"
 #include "bus/thrift_compact.hpp"
 #include "bus/utf8.hpp"
@@ -30,7 +30,8 @@ std::vector<std::uint32_t> unpack_bit_by_bit(std::string_view packed, unsigned w
 }
 
 TEST(Hybrid, MatchesTheExampleOfTheFormat) {
-  // Encodings.md: the numbers 0..7 in 3 bits are 10001000 11000110 11111010, after the header of one literal group.
+  // Encodings.md: the numbers 0..7 in 3 bits are 10001000 11000110 11111010, after the header of one literal
+  // group.
   const std::vector<std::uint32_t> values{0, 1, 2, 3, 4, 5, 6, 7};
   std::string out;
   encode_hybrid(values, 3, out);
@@ -38,10 +39,10 @@ TEST(Hybrid, MatchesTheExampleOfTheFormat) {
 }
 
 TEST(Hybrid, LiteralsAreBitPackedAtEveryWidth) {
-  std::mt19937 random(1);
+  base::Rng rng(1);
   for (unsigned width = 1; width <= 32; ++width) {
     std::vector<std::uint32_t> values(64);
-    for (auto& v : values) v = static_cast<std::uint32_t>(random() & ((std::uint64_t{1} << width) - 1));
+    for (auto& v : values) v = static_cast<std::uint32_t>(rng.next() & ((std::uint64_t{1} << width) - 1));
     for (std::size_t i = 0; i < values.size(); i += 2) values[i] = 0, values[i + 1] |= 1;  // no runs
     std::string out;
     encode_hybrid(values, width, out);
@@ -51,13 +52,14 @@ TEST(Hybrid, LiteralsAreBitPackedAtEveryWidth) {
 }
 
 TEST(Hybrid, RoundTripsRunsAndLiteralsOfEveryLength) {
-  std::mt19937 random(2);
+  base::Rng rng(2);
   for (int round = 0; round < 2000; ++round) {
-    const auto width = static_cast<unsigned>(1 + random() % 20);
+    const auto width = static_cast<unsigned>(1 + rng.next() % 20);
     std::vector<std::uint32_t> values;
-    const std::size_t n = random() % 200;
+    const std::size_t n = rng.next() % 200;
     while (values.size() < n) {
-      values.insert(values.end(), 1 + random() % 30, static_cast<std::uint32_t>(random() & ((1U << width) - 1)));
+      values.insert(values.end(), 1 + rng.next() % 30,
+                    static_cast<std::uint32_t>(rng.next() & ((1U << width) - 1)));
     }
     std::string out;
     encode_hybrid(values, width, out);
@@ -84,14 +86,14 @@ TEST(Hybrid, RefusesWhatDoesNotFit) {
 }
 
 TEST(Delta, RoundTripsEverySequence) {
-  std::mt19937_64 random(3);
+  base::Rng rng(3);
   const std::int64_t lowest = std::numeric_limits<std::int64_t>::min(), highest = -(lowest + 1);
   for (int round = 0; round < 1000; ++round) {
-    std::vector<std::int64_t> values(random() % 400);
-    const unsigned bits = random() % 64;
+    std::vector<std::int64_t> values(rng.next() % 400);
+    const unsigned bits = rng.next() % 64;
     for (auto& v : values) {
-      v = static_cast<std::int64_t>(random() >> bits);
-      if (random() % 50 == 0) v = random() % 2 == 0 ? lowest : highest;
+      v = static_cast<std::int64_t>(rng.next() >> bits);
+      if (rng.next() % 50 == 0) v = rng.next() % 2 == 0 ? lowest : highest;
     }
     std::string bytes;
     encode_delta(values, bytes);
@@ -114,7 +116,8 @@ TEST(Delta, MatchesTheExampleOfTheFormat) {
 }
 
 TEST(Varint, EdgesRoundTrip) {
-  for (const std::uint64_t v : {std::uint64_t{0}, std::uint64_t{127}, std::uint64_t{128}, ~std::uint64_t{0}}) {
+  for (const std::uint64_t v :
+       {std::uint64_t{0}, std::uint64_t{127}, std::uint64_t{128}, ~std::uint64_t{0}}) {
     std::string bytes;
     put_varint(bytes, v);
     ByteReader in(bytes);
@@ -128,7 +131,7 @@ TEST(Varint, EdgesRoundTrip) {
 }
 
 TEST(Hash, KnownValues) {
-  EXPECT_EQ(crc32_of("123456789"), 0xCBF43926U);  // the check value of CRC-32/ISO-HDLC
+  EXPECT_EQ(crc32_of("123456789"), 0xCBF43926U);                   // the check value of CRC-32/ISO-HDLC
   EXPECT_EQ(xxh3_128_of(""), "99aa06d3014798d86001c324468d497f");  // of xxhsum -H128 on an empty file
   FileHash hash;
   hash.update("12345");
@@ -140,7 +143,8 @@ TEST(Utf8, AcceptsAndRefusesByRfc3629) {
   for (const char* good : {"", "plain", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x94\x8C", "\xF4\x8F\xBF\xBF"}) {
     EXPECT_TRUE(is_valid_utf8(good)) << good;
   }
-  for (const char* bad : {"\x80", "\xC3", "\xC0\xAF", "\xE0\x80\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xF0\x80\x80\x80", "\xFF"}) {
+  for (const char* bad : {"\x80", "\xC3", "\xC0\xAF", "\xE0\x80\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80",
+                          "\xF0\x80\x80\x80", "\xFF"}) {
     EXPECT_FALSE(is_valid_utf8(bad));
   }
 }

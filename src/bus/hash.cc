@@ -37,7 +37,9 @@ FileHash::FileHash() : state_(std::make_unique<State>()) {}
 FileHash::~FileHash() = default;
 FileHash::FileHash(FileHash&&) noexcept = default;
 FileHash& FileHash::operator=(FileHash&&) noexcept = default;
-void FileHash::update(std::string_view bytes) { XXH3_128bits_update(state_->xxh, bytes.data(), bytes.size()); }
+void FileHash::update(std::string_view bytes) {
+  XXH3_128bits_update(state_->xxh, bytes.data(), bytes.size());
+}
 std::string FileHash::hex() const { return hex_of(XXH3_128bits_digest(state_->xxh)); }
 
 }  // namespace perjoule::bus

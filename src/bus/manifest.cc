@@ -91,7 +91,8 @@ bool read_body(const Json& j, Manifest& m) {
 }  // namespace
 
 std::string to_json(const Manifest& manifest) {
-  Json j{{"format_version", manifest.format_version}, {"complete", manifest.complete}, {"meta", Json::object()}};
+  Json j{
+      {"format_version", manifest.format_version}, {"complete", manifest.complete}, {"meta", Json::object()}};
   for (const auto& [key, value] : manifest.meta) j["meta"][key] = value;
   j["segments"] = Json::array();
   for (const auto& e : manifest.segments) j["segments"].push_back(json_of(e));
@@ -103,17 +104,21 @@ std::string to_json(const Manifest& manifest) {
 
 base::Result<Manifest> parse_manifest(std::string_view text, const std::string& path) {
   const auto damaged = [&](std::string why) {
-    return base::corrupt("read a store's manifest", path, std::move(why),
-                         "The segments beside it may be whole; restore the manifest from a copy of the store");
+    return base::corrupt(
+        "read a store's manifest", path, std::move(why),
+        "The segments beside it may be whole; restore the manifest from a copy of the store");
   };
   const auto body = body_of(text);
   if (!body.has_value()) return damaged("its own hash does not fit: damaged or edited");
   const Json j = Json::parse(*body, nullptr, false);
   Manifest m;
-  if (!j.is_object() || !get(j, "format_version", m.format_version)) return damaged("it states no format version");
+  if (!j.is_object() || !get(j, "format_version", m.format_version))
+    return damaged("it states no format version");
   if (m.format_version > kFormatVersion) {
-    return base::bad_input("open a store", path, "its format " + std::to_string(m.format_version) +
-                           " is newer than this perjoule's " + std::to_string(kFormatVersion), "Upgrade perjoule");
+    return base::bad_input("open a store", path,
+                           "its format " + std::to_string(m.format_version) +
+                               " is newer than this perjoule's " + std::to_string(kFormatVersion),
+                           "Upgrade perjoule");
   }
   if (!read_body(j, m)) return damaged("a field is missing or of a wrong kind");
   return m;

@@ -1,5 +1,5 @@
-// The store's catalogue, STORE/catalog/manifest.json: which segments belong to the store, and each one's size and hash.
-// The file hashes itself, so a flipped byte anywhere in a store is found (docs/formats/store.md).
+// The store's catalogue, STORE/catalog/manifest.json: which segments belong to the store, and each one's size
+// and hash. The file hashes itself, so a flipped byte anywhere in a store is found (docs/formats/store.md).
 // Thread rule: values, pure functions. Ownership: values. Units: nanoseconds, bytes.
 #pragma once
 

@@ -20,7 +20,8 @@ enum class PageType : std::int32_t { kDictionary = 2, kDataV2 = 3 };
 ParquetType parquet_type_of(ColumnType type);
 Encoding encoding_of(ColumnType type);
 
-// Smallest and largest value in Parquet's bytes; `known` is false when there is no value or a text is too long.
+// Smallest and largest value in Parquet's bytes; `known` is false when there is no value or a text is too
+// long.
 struct Bounds {
   bool known = false;
   std::string smallest, largest;

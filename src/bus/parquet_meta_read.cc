@@ -49,14 +49,18 @@ bool read_schema_element(ThriftReader& in, SchemaColumn& c, std::int32_t& childr
   const bool ok = fields(in, [&](int f, ThriftType t) {
     std::int32_t repetition = 0;
     switch (f) {
-      case 1: return typed = true, enumerator(in, t, c.type);
+      case 1:
+        return typed = true, enumerator(in, t, c.type);
       case 3:
         if (!in.integer32(t, repetition) || repetition < 0 || repetition > 1) return false;
         c.nullable = repetition == 1;
         return true;
-      case 4: return text(in, t, c.name);
-      case 5: return in.integer32(t, children);
-      default: return in.skip(t);
+      case 4:
+        return text(in, t, c.name);
+      case 5:
+        return in.integer32(t, children);
+      default:
+        return in.skip(t);
     }
   });
   return ok && typed == (children < 0);
@@ -81,10 +85,14 @@ bool read_statistics(ThriftReader& in, ChunkMeta& c) {
   int bounds = 0;
   const bool ok = fields(in, [&](int f, ThriftType t) {
     switch (f) {
-      case 3: return in.integer(t, c.nulls);
-      case 5: return ++bounds, text(in, t, c.bounds.largest);
-      case 6: return ++bounds, text(in, t, c.bounds.smallest);
-      default: return in.skip(t);
+      case 3:
+        return in.integer(t, c.nulls);
+      case 5:
+        return ++bounds, text(in, t, c.bounds.largest);
+      case 6:
+        return ++bounds, text(in, t, c.bounds.smallest);
+      default:
+        return in.skip(t);
     }
   });
   c.bounds.known = bounds == 2;
@@ -94,14 +102,22 @@ bool read_statistics(ThriftReader& in, ChunkMeta& c) {
 bool read_chunk_meta(ThriftReader& in, ChunkMeta& c) {
   return fields(in, [&](int f, ThriftType t) {
     switch (f) {
-      case 1: return enumerator(in, t, c.type);
-      case 5: return in.integer(t, c.values);
-      case 6: return in.integer(t, c.raw_bytes);
-      case 7: return in.integer(t, c.stored_bytes);
-      case 9: return in.integer(t, c.data_offset);
-      case 11: return in.integer(t, c.dictionary_offset);
-      case 12: return in.begin_struct(t) && read_statistics(in, c);
-      default: return in.skip(t);
+      case 1:
+        return enumerator(in, t, c.type);
+      case 5:
+        return in.integer(t, c.values);
+      case 6:
+        return in.integer(t, c.raw_bytes);
+      case 7:
+        return in.integer(t, c.stored_bytes);
+      case 9:
+        return in.integer(t, c.data_offset);
+      case 11:
+        return in.integer(t, c.dictionary_offset);
+      case 12:
+        return in.begin_struct(t) && read_statistics(in, c);
+      default:
+        return in.skip(t);
     }
   });
 }
@@ -110,12 +126,18 @@ bool read_chunk(ThriftReader& in, ChunkMeta& c) {
   bool has_meta = false;
   const bool ok = fields(in, [&](int f, ThriftType t) {
     switch (f) {
-      case 3: return has_meta = true, in.begin_struct(t) && read_chunk_meta(in, c);
-      case 4: return in.integer(t, c.offset_index_at);
-      case 5: return in.integer32(t, c.offset_index_bytes);
-      case 6: return in.integer(t, c.column_index_at);
-      case 7: return in.integer32(t, c.column_index_bytes);
-      default: return in.skip(t);
+      case 3:
+        return has_meta = true, in.begin_struct(t) && read_chunk_meta(in, c);
+      case 4:
+        return in.integer(t, c.offset_index_at);
+      case 5:
+        return in.integer32(t, c.offset_index_bytes);
+      case 6:
+        return in.integer(t, c.column_index_at);
+      case 7:
+        return in.integer32(t, c.column_index_bytes);
+      default:
+        return in.skip(t);
     }
   });
   return ok && has_meta;
@@ -125,12 +147,18 @@ bool read_group(ThriftReader& in, GroupMeta& g) {
   return fields(in, [&](int f, ThriftType t) {
     switch (f) {
       case 1:
-        return structs(in, t, [&] { return read_chunk(in, g.columns.emplace_back()); }, kMaxColumns);
-      case 2: return in.integer(t, g.raw_bytes);
-      case 3: return in.integer(t, g.rows);
-      case 5: return in.integer(t, g.offset);
-      case 6: return in.integer(t, g.stored_bytes);
-      default: return in.skip(t);
+        return structs(
+            in, t, [&] { return read_chunk(in, g.columns.emplace_back()); }, kMaxColumns);
+      case 2:
+        return in.integer(t, g.raw_bytes);
+      case 3:
+        return in.integer(t, g.rows);
+      case 5:
+        return in.integer(t, g.offset);
+      case 6:
+        return in.integer(t, g.stored_bytes);
+      default:
+        return in.skip(t);
     }
   });
 }
@@ -146,13 +174,20 @@ bool read_key_value(ThriftReader& in, std::pair<std::string, std::string>& kv) {
 bool read_data_header(ThriftReader& in, PageHeader& h) {
   return fields(in, [&](int f, ThriftType t) {
     switch (f) {
-      case 1: return in.integer32(t, h.values);
-      case 2: return in.integer32(t, h.nulls);
-      case 3: return in.integer32(t, h.rows);
-      case 4: return enumerator(in, t, h.encoding);
-      case 5: return in.integer32(t, h.level_bytes);
-      case 7: return in.flag(t, h.compressed);
-      default: return in.skip(t);
+      case 1:
+        return in.integer32(t, h.values);
+      case 2:
+        return in.integer32(t, h.nulls);
+      case 3:
+        return in.integer32(t, h.rows);
+      case 4:
+        return enumerator(in, t, h.encoding);
+      case 5:
+        return in.integer32(t, h.level_bytes);
+      case 7:
+        return in.flag(t, h.compressed);
+      default:
+        return in.skip(t);
     }
   });
 }
@@ -202,13 +237,20 @@ bool read_page_header(std::string_view bytes, PageHeader& h, std::size_t& used) 
   bool has_crc = false;
   const bool ok = fields(in, [&](int f, ThriftType t) {
     switch (f) {
-      case 1: return enumerator(in, t, h.type);
-      case 2: return in.integer32(t, h.raw_bytes);
-      case 3: return in.integer32(t, h.stored_bytes);
-      case 4: return has_crc = true, in.integer32(t, crc);
-      case 7: return body = 7, in.begin_struct(t) && read_dictionary_header(in, h);
-      case 8: return body = 8, in.begin_struct(t) && read_data_header(in, h);
-      default: return in.skip(t);
+      case 1:
+        return enumerator(in, t, h.type);
+      case 2:
+        return in.integer32(t, h.raw_bytes);
+      case 3:
+        return in.integer32(t, h.stored_bytes);
+      case 4:
+        return has_crc = true, in.integer32(t, crc);
+      case 7:
+        return body = 7, in.begin_struct(t) && read_dictionary_header(in, h);
+      case 8:
+        return body = 8, in.begin_struct(t) && read_data_header(in, h);
+      default:
+        return in.skip(t);
     }
   });
   h.crc = static_cast<std::uint32_t>(crc);
@@ -220,13 +262,16 @@ bool read_file_meta(std::string_view bytes, FileMeta& meta, std::size_t& used) {
   ThriftReader in(bytes);
   const bool ok = fields(in, [&](int f, ThriftType t) {
     switch (f) {
-      case 2: return meta.schema.empty() && read_schema(in, t, meta);
-      case 3: return in.integer(t, meta.rows);
+      case 2:
+        return meta.schema.empty() && read_schema(in, t, meta);
+      case 3:
+        return in.integer(t, meta.rows);
       case 4:
         return structs(in, t, [&] { return read_group(in, meta.groups.emplace_back()); });
       case 5:
         return structs(in, t, [&] { return read_key_value(in, meta.key_values.emplace_back()); });
-      default: return in.skip(t);
+      default:
+        return in.skip(t);
     }
   });
   used = in.position();
@@ -255,11 +300,16 @@ bool read_column_index(std::string_view bytes, ChunkMeta& chunk) {
   ThriftReader in(bytes);
   const bool ok = fields(in, [&](int f, ThriftType t) {
     switch (f) {
-      case 1: return read_null_pages(in, t, chunk.pages);
-      case 2: return read_texts(in, t, chunk.pages, &Bounds::smallest);
-      case 3: return read_texts(in, t, chunk.pages, &Bounds::largest);
-      case 5: return read_null_counts(in, t, chunk.pages);
-      default: return in.skip(t);
+      case 1:
+        return read_null_pages(in, t, chunk.pages);
+      case 2:
+        return read_texts(in, t, chunk.pages, &Bounds::smallest);
+      case 3:
+        return read_texts(in, t, chunk.pages, &Bounds::largest);
+      case 5:
+        return read_null_counts(in, t, chunk.pages);
+      default:
+        return in.skip(t);
     }
   });
   return ok && in.left() == 0;

@@ -109,20 +109,28 @@ void write_column_orders(std::size_t n, ThriftWriter& out) {
 
 ParquetType parquet_type_of(ColumnType type) {
   switch (type) {
-    case ColumnType::kInt64: return ParquetType::kInt64;
-    case ColumnType::kDouble: return ParquetType::kDouble;
-    case ColumnType::kBool: return ParquetType::kBoolean;
-    case ColumnType::kText: return ParquetType::kByteArray;
+    case ColumnType::kInt64:
+      return ParquetType::kInt64;
+    case ColumnType::kDouble:
+      return ParquetType::kDouble;
+    case ColumnType::kBool:
+      return ParquetType::kBoolean;
+    case ColumnType::kText:
+      return ParquetType::kByteArray;
   }
   base::check_failed("column type", __FILE__, __LINE__);
 }
 
 Encoding encoding_of(ColumnType type) {
   switch (type) {
-    case ColumnType::kInt64: return Encoding::kDelta;
-    case ColumnType::kDouble: return Encoding::kPlain;
-    case ColumnType::kBool: return Encoding::kRle;
-    case ColumnType::kText: return Encoding::kRleDictionary;
+    case ColumnType::kInt64:
+      return Encoding::kDelta;
+    case ColumnType::kDouble:
+      return Encoding::kPlain;
+    case ColumnType::kBool:
+      return Encoding::kRle;
+    case ColumnType::kText:
+      return Encoding::kRleDictionary;
   }
   base::check_failed("column type", __FILE__, __LINE__);
 }

@@ -33,11 +33,9 @@ struct ZstdDeleter {
 // Decodes one column chunk into a Column. Positions are bytes of the file.
 class ChunkDecoder {
  public:
-  ChunkDecoder(const std::string& file, const ReadLimits& limits, const SchemaColumn& spec, const ChunkMeta& chunk,
-               std::size_t rows)
-      : file_(file), limits_(limits), spec_(spec), chunk_(chunk), rows_(rows), zstd_(ZSTD_createDCtx()) {
-    PJ_CHECK(zstd_ != nullptr);
-  }
+  ChunkDecoder(const std::string& file, const ReadLimits& limits, const SchemaColumn& spec,
+               const ChunkMeta& chunk, std::size_t rows)
+      : file_(file), limits_(limits), spec_(spec), chunk_(chunk), rows_(rows) {}
 
   std::optional<SegmentFault> run(Column& out) {
     out_ = &out;
@@ -46,7 +44,8 @@ class ChunkDecoder {
     at_ = static_cast<std::size_t>(dictionary ? chunk_.dictionary_offset : chunk_.data_offset);
     end_ = at_ + static_cast<std::size_t>(chunk_.stored_bytes);
     if (dictionary && !read_dictionary()) return fault();
-    if (at_ != static_cast<std::size_t>(chunk_.data_offset)) return fault("pages do not begin where the footer says");
+    if (at_ != static_cast<std::size_t>(chunk_.data_offset))
+      return fault("pages do not begin where the footer says");
     while (done_ < rows_) {
       if (!read_page()) return fault();
     }
@@ -84,8 +83,11 @@ class ChunkDecoder {
   bool inflate(std::string_view packed, std::size_t expected, std::string& out) {
     const auto stated = ZSTD_getFrameContentSize(packed.data(), packed.size());
     if (stated != expected) return bad("a page's compressed frame states another size");
+    if (zstd_ == nullptr) zstd_.reset(ZSTD_createDCtx());
+    PJ_CHECK(zstd_ != nullptr);
     out.resize(expected);
-    const std::size_t n = ZSTD_decompressDCtx(zstd_.get(), out.data(), out.size(), packed.data(), packed.size());
+    const std::size_t n =
+        ZSTD_decompressDCtx(zstd_.get(), out.data(), out.size(), packed.data(), packed.size());
     if (ZSTD_isError(n) != 0 || n != expected) return bad("a page cannot be inflated");
     return true;
   }
@@ -93,7 +95,8 @@ class ChunkDecoder {
   bool read_dictionary() {
     PageHeader header;
     if (!open_page(header)) return false;
-    if (header.type != PageType::kDictionary || header.encoding != Encoding::kPlain) return bad("not a dictionary page");
+    if (header.type != PageType::kDictionary || header.encoding != Encoding::kPlain)
+      return bad("not a dictionary page");
     auto arena = std::make_shared<std::string>();
     if (!inflate(body_, static_cast<std::size_t>(header.raw_bytes), *arena)) return false;
     if (header.values < 0 || static_cast<std::size_t>(header.values) > arena->size() / 4) {
@@ -121,7 +124,8 @@ class ChunkDecoder {
       return bad("a page of a kind perjoule does not write");
     }
     const bool counts_fit = header.values > 0 && static_cast<std::size_t>(header.values) <= rows_ - done_ &&
-                            header.rows == header.values && header.nulls >= 0 && header.nulls <= header.values;
+                            header.rows == header.values && header.nulls >= 0 &&
+                            header.nulls <= header.values;
     if (!counts_fit) return bad("a page's counts do not fit its column");
     PageMeta info;
     info.offset = static_cast<std::int64_t>(start);
@@ -162,10 +166,14 @@ class ChunkDecoder {
 
   bool read_values() {
     switch (out_->type) {
-      case ColumnType::kInt64: return read_ints();
-      case ColumnType::kDouble: return read_doubles();
-      case ColumnType::kBool: return read_bools();
-      case ColumnType::kText: return read_codes();
+      case ColumnType::kInt64:
+        return read_ints();
+      case ColumnType::kDouble:
+        return read_doubles();
+      case ColumnType::kBool:
+        return read_bools();
+      case ColumnType::kText:
+        return read_codes();
     }
     return false;
   }
@@ -281,7 +289,8 @@ base::Error ParquetFile::error_of(const SegmentFault& f) const {
   if (!table_.empty()) where += ": table " + table_;
   if (!f.column.empty()) where += ", column " + f.column;
   where += ", byte " + std::to_string(f.byte);
-  return base::corrupt("read a segment", std::move(where), f.why, "Run perjoule audit to list every damaged file");
+  return base::corrupt("read a segment", std::move(where), f.why,
+                       "Run perjoule audit to list every damaged file");
 }
 
 base::Result<ParquetFile> ParquetFile::open(std::string bytes, std::string name, ReadLimits limits,
@@ -290,8 +299,10 @@ base::Result<ParquetFile> ParquetFile::open(std::string bytes, std::string name,
   const auto found = file.load();
   const auto version = parse_version(file.version_);
   if (version.has_value() && *version > kFormatVersion) {
-    return base::bad_input("read a segment", file.name_, "format " + file.version_ + " is newer than this perjoule's " +
-                           std::to_string(kFormatVersion), "Upgrade perjoule");
+    return base::bad_input(
+        "read a segment", file.name_,
+        "format " + file.version_ + " is newer than this perjoule's " + std::to_string(kFormatVersion),
+        "Upgrade perjoule");
   }
   if (!found.has_value()) return file;
   if (fault != nullptr) *fault = *found;
@@ -302,7 +313,8 @@ std::optional<SegmentFault> ParquetFile::load_footer() {
   const std::size_t n = bytes_.size();
   if (n < 12) return SegmentFault{n, {}, "too short for a Parquet file"};
   if (!bytes_.starts_with(kMagic)) return SegmentFault{0, {}, "does not begin with PAR1"};
-  if (!bytes_.ends_with(kMagic)) return SegmentFault{n - 4, {}, "does not end with PAR1: cut short or overwritten"};
+  if (!bytes_.ends_with(kMagic))
+    return SegmentFault{n - 4, {}, "does not end with PAR1: cut short or overwritten"};
   std::uint32_t footer = 0;
   std::memcpy(&footer, bytes_.data() + n - 8, 4);
   if (footer > n - 12) return SegmentFault{n - 8, {}, "the footer is longer than the file"};
@@ -342,16 +354,19 @@ std::optional<SegmentFault> ParquetFile::check_group(const GroupMeta& g) const {
   const auto wrong = [&](const ChunkMeta* c, std::string why) {
     return SegmentFault{footer_at_, c == nullptr ? std::string{} : c->name, std::move(why)};
   };
-  if (g.rows <= 0 || static_cast<std::uint64_t>(g.rows) > limits_.group_rows) return wrong(nullptr, "a wrong number of rows");
+  if (g.rows <= 0 || static_cast<std::uint64_t>(g.rows) > limits_.group_rows)
+    return wrong(nullptr, "a wrong number of rows");
   if (g.columns.size() != meta_.schema.size()) return wrong(nullptr, "a row group lacks columns");
   for (std::size_t i = 0; i < g.columns.size(); ++i) {
     const auto& c = g.columns[i];
     if (c.type != meta_.schema[i].type) return wrong(&c, "type differs from the schema");
     if (c.values != g.rows) return wrong(&c, "a wrong number of values");
     const bool dictionary = c.dictionary_offset >= 0;
-    if (dictionary != (c.type == ParquetType::kByteArray)) return wrong(&c, "a dictionary is missing or too many");
+    if (dictionary != (c.type == ParquetType::kByteArray))
+      return wrong(&c, "a dictionary is missing or too many");
     const std::int64_t start = dictionary ? c.dictionary_offset : c.data_offset;
-    if (c.data_offset < start || !is_inside(start, c.stored_bytes, footer_at_)) return wrong(&c, "lies outside the file");
+    if (c.data_offset < start || !is_inside(start, c.stored_bytes, footer_at_))
+      return wrong(&c, "lies outside the file");
     if (c.data_offset - start > c.stored_bytes) return wrong(&c, "its pages lie outside it");
   }
   return std::nullopt;
@@ -387,21 +402,26 @@ std::optional<SegmentFault> ParquetFile::check_chunk(const SchemaColumn& column,
   return check_index(chunk, decoder.pages());
 }
 
-std::optional<SegmentFault> ParquetFile::check_index(const ChunkMeta& chunk, const std::vector<PageMeta>& pages) const {
+std::optional<SegmentFault> ParquetFile::check_index(const ChunkMeta& chunk,
+                                                     const std::vector<PageMeta>& pages) const {
   const auto wrong = [&](std::int64_t at, std::string why) {
-    return SegmentFault{static_cast<std::uint64_t>(std::max<std::int64_t>(at, 0)), chunk.name, std::move(why)};
+    return SegmentFault{static_cast<std::uint64_t>(std::max<std::int64_t>(at, 0)), chunk.name,
+                        std::move(why)};
   };
   ChunkMeta index;
   const std::string_view file(bytes_);
   const auto at = chunk.offset_index_at;
-  if (!is_inside(at, chunk.offset_index_bytes, footer_at_)) return wrong(at, "the page index lies outside the file");
+  if (!is_inside(at, chunk.offset_index_bytes, footer_at_))
+    return wrong(at, "the page index lies outside the file");
   const auto slice = [&](std::int64_t from, std::int32_t n) {
     return file.substr(static_cast<std::size_t>(from), static_cast<std::size_t>(n));
   };
-  if (!read_offset_index(slice(at, chunk.offset_index_bytes), index)) return wrong(at, "the page index cannot be read");
+  if (!read_offset_index(slice(at, chunk.offset_index_bytes), index))
+    return wrong(at, "the page index cannot be read");
   const bool same = std::equal(pages.begin(), pages.end(), index.pages.begin(), index.pages.end(),
                                [](const PageMeta& a, const PageMeta& b) {
-                                 return a.offset == b.offset && a.stored_bytes == b.stored_bytes && a.first_row == b.first_row;
+                                 return a.offset == b.offset && a.stored_bytes == b.stored_bytes &&
+                                        a.first_row == b.first_row;
                                });
   if (!same) return wrong(at, "the page index differs from the pages");
   const auto bounds_at = chunk.column_index_at;

@@ -1,7 +1,7 @@
-// Reads the Parquet files perjoule writes, and nothing else: every count, width, length and offset is bounded before it
-// is used, every page's CRC is compared, inflating is limited. Any bytes give rows or one error, never a crash.
-// Thread rule: open from any thread; const members from several threads at once. Ownership: owns the file's bytes;
-// batches own what they hold.
+// Reads the Parquet files perjoule writes, and nothing else: every count, width, length and offset is bounded
+// before it is used, every page's CRC is compared, inflating is limited. Any bytes give rows or one error,
+// never a crash. Thread rule: open from any thread; const members from several threads at once. Ownership:
+// owns the file's bytes; batches own what they hold.
 #pragma once
 
 #include <cstdint>
@@ -30,8 +30,8 @@ struct SegmentFault {
 
 class ParquetFile {
  public:
-  // `name` is for errors. Errors: kCorrupt with file, table, column and byte; kBadInput for a newer format. `fault`, if
-  // given, receives the place of a kCorrupt.
+  // `name` is for errors. Errors: kCorrupt with file, table, column and byte; kBadInput for a newer format.
+  // `fault`, if given, receives the place of a kCorrupt.
   static base::Result<ParquetFile> open(std::string bytes, std::string name, ReadLimits limits = {},
                                         SegmentFault* fault = nullptr);
 
@@ -43,14 +43,16 @@ class ParquetFile {
   // Decodes everything and compares statistics' counts and the page index; the first fault found.
   std::optional<SegmentFault> check() const;
   // Bounds of an int64 column in a row group, if the file states them.
-  std::optional<std::pair<std::int64_t, std::int64_t>> int_bounds(std::size_t group, std::size_t column) const;
+  std::optional<std::pair<std::int64_t, std::int64_t>> int_bounds(std::size_t group,
+                                                                  std::size_t column) const;
 
  private:
   ParquetFile(std::string bytes, std::string name, ReadLimits limits);
   std::optional<SegmentFault> load();
   std::optional<SegmentFault> load_footer();
   std::optional<SegmentFault> check_group(const GroupMeta& group) const;
-  std::optional<SegmentFault> check_chunk(const SchemaColumn& column, const ChunkMeta& chunk, std::int64_t rows) const;
+  std::optional<SegmentFault> check_chunk(const SchemaColumn& column, const ChunkMeta& chunk,
+                                          std::int64_t rows) const;
   std::optional<SegmentFault> check_index(const ChunkMeta& chunk, const std::vector<PageMeta>& pages) const;
   base::Error error_of(const SegmentFault& fault) const;
 

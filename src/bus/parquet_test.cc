@@ -3,8 +3,8 @@
 
 #include <filesystem>
 #include <limits>
-#include <random>
 
+#include "base/rng.hpp"
 #include "bus/parquet_reader.hpp"
 #include "bus/parquet_writer.hpp"
 
@@ -23,14 +23,16 @@ constexpr std::array<std::size_t, 7> kAll{0, 1, 2, 3, 4, 5, 6};
 
 // Rows with every shape: constant columns, all NULL, mixed; texts incl. the empty one and one of 300 bytes.
 struct Source {
-  std::mt19937_64 random;
+  base::Rng rng;
   std::vector<std::string> texts{"", "a", "b", "zz", "Zürich", std::string(300, 'x')};
 
-  explicit Source(std::uint64_t seed) : random(seed) {}
-  std::uint64_t below(std::uint64_t n) { return random() % n; }
+  explicit Source(std::uint64_t seed) : rng(seed) {}
+  std::uint64_t below(std::uint64_t n) { return rng.next() % n; }
   std::int64_t integer() {
-    if (below(9) == 0) return below(2) == 0 ? std::numeric_limits<std::int64_t>::min() : std::numeric_limits<std::int64_t>::max();
-    return static_cast<std::int64_t>(random()) >> below(60);
+    if (below(9) == 0)
+      return below(2) == 0 ? std::numeric_limits<std::int64_t>::min()
+                           : std::numeric_limits<std::int64_t>::max();
+    return static_cast<std::int64_t>(rng.next()) >> below(60);
   }
   // shape 0: constant, 1: all NULL where allowed, 2: mixed.
   void fill(Column& c, const ColumnSpec& spec, std::size_t rows, std::uint64_t shape) {
@@ -43,7 +45,8 @@ struct Source {
       const auto pick = shape == 0 ? 1 : below(texts.size());
       if (c.type == ColumnType::kInt64) c.ints.push_back(null ? 0 : shape == 0 ? -5 : integer());
       if (c.type == ColumnType::kBool) c.bools.push_back(!null && (shape == 0 || below(2) == 1));
-      if (c.type == ColumnType::kDouble) c.doubles.push_back(null ? std::nan("") : shape == 0 ? 1.5 : static_cast<double>(integer()));
+      if (c.type == ColumnType::kDouble)
+        c.doubles.push_back(null ? std::nan("") : shape == 0 ? 1.5 : static_cast<double>(integer()));
       if (c.type == ColumnType::kText) c.codes.push_back(null ? kNullCode : static_cast<std::uint32_t>(pick));
       const bool has_valid = c.type == ColumnType::kInt64 || c.type == ColumnType::kBool;
       if (has_valid && spec.nullable) c.valid.push_back(!null);
@@ -65,16 +68,28 @@ void expect_same(const Batch& a, const Batch& b) {
     for (std::size_t i = 0; i < a.rows; ++i) {
       ASSERT_EQ(x.is_null(i), y.is_null(i)) << kColumns[c].name << " row " << i;
       if (x.is_null(i)) continue;
-      if (x.type == ColumnType::kInt64) ASSERT_EQ(x.ints[i], y.ints[i]) << kColumns[c].name << " row " << i;
-      if (x.type == ColumnType::kBool) ASSERT_EQ(x.bools[i], y.bools[i]) << kColumns[c].name << " row " << i;
-      if (x.type == ColumnType::kDouble) ASSERT_EQ(x.doubles[i], y.doubles[i]) << kColumns[c].name << " row " << i;
-      if (x.type == ColumnType::kText) ASSERT_EQ(x.text(i), y.text(i)) << kColumns[c].name << " row " << i;
+      const std::string where = std::string(kColumns[c].name) + " row " + std::to_string(i);
+      switch (x.type) {
+        case ColumnType::kInt64:
+          ASSERT_EQ(x.ints[i], y.ints[i]) << where;
+          break;
+        case ColumnType::kBool:
+          ASSERT_EQ(x.bools[i], y.bools[i]) << where;
+          break;
+        case ColumnType::kDouble:
+          ASSERT_EQ(x.doubles[i], y.doubles[i]) << where;
+          break;
+        case ColumnType::kText:
+          ASSERT_EQ(x.text(i), y.text(i)) << where;
+          break;
+      }
     }
   }
 }
 
 std::string scratch_file() {
-  return (std::filesystem::temp_directory_path() / ("perjoule-parquet-" + std::to_string(::getpid()))).string();
+  return (std::filesystem::temp_directory_path() / ("perjoule-parquet-" + std::to_string(::getpid())))
+      .string();
 }
 
 std::string write(const std::vector<Batch>& groups, std::size_t page_rows) {
@@ -96,11 +111,13 @@ TEST(Parquet, RandomRowsRoundTrip) {
   for (std::uint64_t seed = 0; seed < 300; ++seed) {
     Source source(seed);
     std::vector<Batch> groups;
-    for (std::uint64_t g = 1 + source.below(4); g-- > 0;) groups.push_back(source.batch(1 + source.below(200)));
+    for (std::uint64_t g = 1 + source.below(4); g-- > 0;)
+      groups.push_back(source.batch(1 + source.below(200)));
     const auto file = ParquetFile::open(write(groups, 1 + source.below(60)), "f");
     ASSERT_TRUE(file.ok()) << seed << file.error().message();
     ASSERT_EQ(file->groups(), groups.size());
-    ASSERT_FALSE(file->check().has_value()) << seed << ": " << file->check()->column << ": " << file->check()->why;
+    ASSERT_FALSE(file->check().has_value())
+        << seed << ": " << file->check()->column << ": " << file->check()->why;
     for (std::size_t g = 0; g < groups.size(); ++g) expect_same(groups[g], *file->read(g, kAll));
   }
 }
@@ -180,18 +197,20 @@ TEST(Parquet, FlippedBitsInPagesAreFoundWithoutTheFileHash) {
     ++tried;
     if (!file.ok() || file->check().has_value()) ++found;
   }
-  // Header fields that readers need not look at (such as "is sorted") have no CRC: the file's hash covers those.
+  // Header fields that readers need not look at (such as "is sorted") have no CRC: the file's hash covers
+  // those.
   EXPECT_GT(found, tried * 19 / 20);
 }
 
 TEST(Parquet, AnyDamageGivesRowsOrAnError) {
   Source source(11);
   const std::string bytes = write({source.batch(60), source.batch(9)}, 16);
-  std::mt19937 random(12);
+  base::Rng rng(12);
   int errors = 0;
   for (int round = 0; round < 20'000; ++round) {
     std::string bad = bytes;
-    for (std::size_t k = 0; k < 1 + random() % 4; ++k) bad[random() % bad.size()] = static_cast<char>(random());
+    for (std::size_t k = 0; k < 1 + rng.next() % 4; ++k)
+      bad[rng.next() % bad.size()] = static_cast<char>(rng.next());
     const auto file = ParquetFile::open(std::move(bad), "f", {1 << 12, 1 << 20});
     if (!file.ok() || file->check().has_value()) ++errors;
   }

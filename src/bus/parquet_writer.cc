@@ -38,7 +38,8 @@ class GroupEncoder {
 
   base::Result<EncodedGroup> run() {
     out_.meta.rows = static_cast<std::int64_t>(batch_.rows);
-    for (std::size_t i = 0; i < schema_.columns.size(); ++i) PJ_TRY(chunk(schema_.columns[i], batch_.columns[i]));
+    for (std::size_t i = 0; i < schema_.columns.size(); ++i)
+      PJ_TRY(chunk(schema_.columns[i], batch_.columns[i]));
     const auto& times = batch_.columns[schema_.time_column];
     PJ_CHECK(times.type == ColumnType::kInt64);
     const auto [lo, hi] = std::minmax_element(times.ints.begin(), times.ints.end());
@@ -89,7 +90,8 @@ class GroupEncoder {
       rank_[code] = static_cast<std::uint32_t>(sorted_.size() - 1);
     }
     if (!std::all_of(sorted_.begin(), sorted_.end(), is_valid_utf8)) {
-      return base::bad_input("store a text", "table " + std::string(schema_.name) + ", column " + std::string(spec.name),
+      return base::bad_input("store a text",
+                             "table " + std::string(schema_.name) + ", column " + std::string(spec.name),
                              "it is not UTF-8", "Convert the input's identifiers to UTF-8");
     }
     width_ = bit_width_of(sorted_.empty() ? 0 : static_cast<std::uint32_t>(sorted_.size() - 1));
@@ -151,8 +153,8 @@ class GroupEncoder {
 
   void compress(const std::string& raw) {
     packed_.resize(ZSTD_compressBound(raw.size()));
-    const std::size_t n = ZSTD_compressCCtx(zstd_.get(), packed_.data(), packed_.size(), raw.data(), raw.size(),
-                                            options_.zstd_level);
+    const std::size_t n = ZSTD_compressCCtx(zstd_.get(), packed_.data(), packed_.size(), raw.data(),
+                                            raw.size(), options_.zstd_level);
     PJ_CHECK(ZSTD_isError(n) == 0);  // the destination is large enough by the bound
     packed_.resize(n);
   }
@@ -168,10 +170,14 @@ class GroupEncoder {
 
   void encode_values(const Column& column, Range rows, PageMeta& info) {
     switch (column.type) {
-      case ColumnType::kInt64: return encode_ints(column, rows, info);
-      case ColumnType::kDouble: return encode_doubles(column, rows, info);
-      case ColumnType::kBool: return encode_bools(column, rows, info);
-      case ColumnType::kText: return encode_codes(column, rows, info);
+      case ColumnType::kInt64:
+        return encode_ints(column, rows, info);
+      case ColumnType::kDouble:
+        return encode_doubles(column, rows, info);
+      case ColumnType::kBool:
+        return encode_bools(column, rows, info);
+      case ColumnType::kText:
+        return encode_codes(column, rows, info);
     }
   }
 
@@ -226,7 +232,8 @@ class GroupEncoder {
     encode_hybrid(codes_, 1, hybrid);
     put_raw(values_, static_cast<std::uint32_t>(hybrid.size()));
     values_.append(hybrid);
-    if (!codes_.empty()) info.bounds = {true, std::string(1, static_cast<char>(all)), std::string(1, static_cast<char>(any))};
+    if (!codes_.empty())
+      info.bounds = {true, std::string(1, static_cast<char>(all)), std::string(1, static_cast<char>(any))};
   }
 
   void encode_codes(const Column& column, Range rows, PageMeta& info) {
@@ -279,8 +286,10 @@ class GroupEncoder {
       if (p.all_null) continue;
       meta.indexable = meta.indexable && p.bounds.known;
       if (!p.bounds.known) continue;
-      if (first || less(spec.type, p.bounds.smallest, meta.bounds.smallest)) meta.bounds.smallest = p.bounds.smallest;
-      if (first || less(spec.type, meta.bounds.largest, p.bounds.largest)) meta.bounds.largest = p.bounds.largest;
+      if (first || less(spec.type, p.bounds.smallest, meta.bounds.smallest))
+        meta.bounds.smallest = p.bounds.smallest;
+      if (first || less(spec.type, meta.bounds.largest, p.bounds.largest))
+        meta.bounds.largest = p.bounds.largest;
       first = false;
     }
     meta.bounds.known = !first && meta.indexable;
@@ -343,7 +352,8 @@ ParquetWriter::ParquetWriter(std::unique_ptr<base::PendingFile> file, const Tabl
   meta_.key_values.emplace_back(kTableKey, schema.name);
 }
 
-base::Result<ParquetWriter> ParquetWriter::create(base::Env& env, const std::string& path, const TableSchema& schema) {
+base::Result<ParquetWriter> ParquetWriter::create(base::Env& env, const std::string& path,
+                                                  const TableSchema& schema) {
   PJ_ASSIGN(auto file, env.create(path));
   ParquetWriter writer(std::move(file), schema);
   PJ_TRY(writer.put(kMagic));

@@ -1,8 +1,8 @@
 // Writes Parquet files that any reader understands: text by a sorted dictionary per row group, int64 by
-// DELTA_BINARY_PACKED, flags and levels by RLE, doubles plain; data pages v2, zstd, CRC-32 of every page, statistics
-// and page index. The bytes depend on the rows alone: no time, no host, no thread count.
-// Thread rule: encode_row_group from any thread (a batch's dictionary characters must not change meanwhile);
-// a ParquetWriter from one thread. Ownership: values; the Env must outlive the writer.
+// DELTA_BINARY_PACKED, flags and levels by RLE, doubles plain; data pages v2, zstd, CRC-32 of every page,
+// statistics and page index. The bytes depend on the rows alone: no time, no host, no thread count. Thread
+// rule: encode_row_group from any thread (a batch's dictionary characters must not change meanwhile); a
+// ParquetWriter from one thread. Ownership: values; the Env must outlive the writer.
 #pragma once
 
 #include <cstdint>
@@ -42,7 +42,8 @@ struct EncodedGroup {
   TimeRange time;
 };
 
-// `batch` has the schema's columns in its order and 1..kMaxGroupRows rows. Error: kBadInput for text that is not UTF-8.
+// `batch` has the schema's columns in its order and 1..kMaxGroupRows rows. Error: kBadInput for text that is
+// not UTF-8.
 base::Result<EncodedGroup> encode_row_group(const TableSchema& schema, const Batch& batch,
                                             const EncodingOptions& options = {});
 
@@ -55,7 +56,8 @@ struct FileSummary {
 // One file. Dropped without seal(), it leaves nothing behind.
 class ParquetWriter {
  public:
-  static base::Result<ParquetWriter> create(base::Env& env, const std::string& path, const TableSchema& schema);
+  static base::Result<ParquetWriter> create(base::Env& env, const std::string& path,
+                                            const TableSchema& schema);
   base::Status append(EncodedGroup group);
   // Writes page index and footer, and gives the file its final name.
   base::Result<FileSummary> seal();

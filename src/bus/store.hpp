@@ -1,9 +1,9 @@
-// The store: STORE/<table>/part-NNNNNN.parquet beside STORE/catalog/manifest.json (docs/formats/store.md). The manifest
-// is rewritten after every sealed segment; what it does not name does not exist for readers. So a crash, a full disk or
-// an interrupt leaves a readable store that ends with its last sealed segment.
-// Thread rule: a StoreWriter from the one thread that interns into its SymbolTable (it encodes in threads of its own);
-// StoreReader's const members from any thread, each with a SymbolTable of its own. Ownership: Env and SymbolTable must
-// outlive them. Units: Unix nanoseconds, microjoules.
+// The store: STORE/<table>/part-NNNNNN.parquet beside STORE/catalog/manifest.json (docs/formats/store.md).
+// The manifest is rewritten after every sealed segment; what it does not name does not exist for readers. So
+// a crash, a full disk or an interrupt leaves a readable store that ends with its last sealed segment. Thread
+// rule: a StoreWriter from the one thread that interns into its SymbolTable (it encodes in threads of its
+// own); StoreReader's const members from any thread, each with a SymbolTable of its own. Ownership: Env and
+// SymbolTable must outlive them. Units: Unix nanoseconds, microjoules.
 #pragma once
 
 #include <cstdint>
@@ -33,10 +33,11 @@ struct StoreOptions {
 
 class StoreWriter {
  public:
-  // Errors: kBadInput for a folder that holds other files, or a store without `overwrite`; kIo for a second writer, a
-  // full disk or a folder that cannot be written.
-  static base::Result<StoreWriter> create(base::Env& env, const std::string& directory, base::SymbolTable& symbols,
-                                          StoreMeta meta, StoreOptions options = {});
+  // Errors: kBadInput for a folder that holds other files, or a store without `overwrite`; kIo for a second
+  // writer, a full disk or a folder that cannot be written.
+  static base::Result<StoreWriter> create(base::Env& env, const std::string& directory,
+                                          base::SymbolTable& symbols, StoreMeta meta,
+                                          StoreOptions options = {});
   StoreWriter(StoreWriter&&) noexcept;
   ~StoreWriter();
 
@@ -48,8 +49,8 @@ class StoreWriter {
   base::Status append(const energy::JobRow& row);
   base::Status append(const energy::DecisionRow& row);
   base::Status append(const energy::CarbonRow& row);
-  // Seals what is left, so that every table has at least one file, and ends the writer's life. `complete` false: the
-  // run was interrupted, and the store says so.
+  // Seals what is left, so that every table has at least one file, and ends the writer's life. `complete`
+  // false: the run was interrupted, and the store says so.
   base::Status finish(bool complete = true);
   const Manifest& manifest() const;
 
@@ -91,19 +92,28 @@ class StoreReader {
   const std::string& directory() const { return directory_; }
   std::uint64_t rows(Table table) const;
 
-  // Calls `on_batch` for every row group that has rows in the window, in the order of writing; other rows are left out.
-  // Stops at the first error, of the callback or its own (kCorrupt, kMissing, kIo; kBadInput for an unknown column).
+  // Calls `on_batch` for every row group that has rows in the window, in the order of writing; other rows are
+  // left out. Stops at the first error, of the callback or its own (kCorrupt, kMissing, kIo; kBadInput for an
+  // unknown column).
   using BatchCallback = std::function<base::Status(const Batch&)>;
   base::Status scan(const ScanRequest& request, const BatchCallback& on_batch) const;
-  base::Status for_each_meter(base::SymbolTable& symbols, const RowCallback<energy::MeterRow>& row, TimeWindow w = {}) const;
-  base::Status for_each_joule(base::SymbolTable& symbols, const RowCallback<energy::JouleRow>& row, TimeWindow w = {}) const;
-  base::Status for_each_sample(base::SymbolTable& symbols, const RowCallback<energy::SampleRow>& row, TimeWindow w = {}) const;
-  base::Status for_each_request(base::SymbolTable& symbols, const RowCallback<energy::RequestRow>& row, TimeWindow w = {}) const;
-  base::Status for_each_job(base::SymbolTable& symbols, const RowCallback<energy::JobRow>& row, TimeWindow w = {}) const;
-  base::Status for_each_decision(base::SymbolTable& symbols, const RowCallback<energy::DecisionRow>& row, TimeWindow w = {}) const;
-  base::Status for_each_carbon(base::SymbolTable& symbols, const RowCallback<energy::CarbonRow>& row, TimeWindow w = {}) const;
+  base::Status for_each_meter(base::SymbolTable& symbols, const RowCallback<energy::MeterRow>& row,
+                              TimeWindow w = {}) const;
+  base::Status for_each_joule(base::SymbolTable& symbols, const RowCallback<energy::JouleRow>& row,
+                              TimeWindow w = {}) const;
+  base::Status for_each_sample(base::SymbolTable& symbols, const RowCallback<energy::SampleRow>& row,
+                               TimeWindow w = {}) const;
+  base::Status for_each_request(base::SymbolTable& symbols, const RowCallback<energy::RequestRow>& row,
+                                TimeWindow w = {}) const;
+  base::Status for_each_job(base::SymbolTable& symbols, const RowCallback<energy::JobRow>& row,
+                            TimeWindow w = {}) const;
+  base::Status for_each_decision(base::SymbolTable& symbols, const RowCallback<energy::DecisionRow>& row,
+                                 TimeWindow w = {}) const;
+  base::Status for_each_carbon(base::SymbolTable& symbols, const RowCallback<energy::CarbonRow>& row,
+                               TimeWindow w = {}) const;
 
-  // Every file: there, size, hash, form, page CRCs, rows; then files that the manifest does not name. Empty: all well.
+  // Every file: there, size, hash, form, page CRCs, rows; then files that the manifest does not name. Empty:
+  // all well.
   std::vector<Finding> verify() const;
 
  private:
@@ -113,7 +123,8 @@ class StoreReader {
   void verify_segment(const SegmentEntry& entry, std::vector<Finding>& findings) const;
   void find_strays(std::vector<Finding>& findings) const;
   template <class Row>
-  base::Status each(Table table, base::SymbolTable& symbols, const RowCallback<Row>& row, TimeWindow window) const;
+  base::Status each(Table table, base::SymbolTable& symbols, const RowCallback<Row>& row,
+                    TimeWindow window) const;
 
   base::Env* env_;
   std::string directory_;

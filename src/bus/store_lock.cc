@@ -25,7 +25,8 @@ std::string holder_of(int fd) {
 
 // A holder removes the file before it lets go: a lock on a removed file is worth nothing.
 bool is_still_there(int fd, const std::string& path) {
-  struct stat ours {}, there {};
+  struct stat ours {
+  }, there{};
   return ::fstat(fd, &ours) == 0 && ::stat(path.c_str(), &there) == 0 && ours.st_ino == there.st_ino &&
          ours.st_dev == there.st_dev;
 }
@@ -49,7 +50,8 @@ base::Result<StoreLock> StoreLock::acquire(const std::string& path) {
       continue;
     }
     const std::string pid = std::to_string(::getpid());
-    if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
+    if (::ftruncate(fd, 0) != 0 ||
+        ::pwrite(fd, pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
       const int code = errno;
       ::close(fd);
       return lock_error(path, code);

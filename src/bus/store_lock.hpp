@@ -1,6 +1,6 @@
-// One writer at a time: a lock file that the kernel frees when its holder dies, so a crash never leaves a store locked.
-// Goes past base::Env on purpose: a lock is a claim on the machine, not file content.
-// Thread rule: from any thread. Ownership: the object is the lock; destroyed, it frees it and removes the file.
+// One writer at a time: a lock file that the kernel frees when its holder dies, so a crash never leaves a
+// store locked. Goes past base::Env on purpose: a lock is a claim on the machine, not file content. Thread
+// rule: from any thread. Ownership: the object is the lock; destroyed, it frees it and removes the file.
 #pragma once
 
 #include <string>

@@ -12,7 +12,8 @@ constexpr std::string_view kManifestFile = "catalog/manifest.json";
 bool fits(const FileMeta& meta, const TableSchema& schema) {
   return std::equal(meta.schema.begin(), meta.schema.end(), schema.columns.begin(), schema.columns.end(),
                     [](const SchemaColumn& a, const ColumnSpec& b) {
-                      return a.name == b.name && a.type == parquet_type_of(b.type) && a.nullable == b.nullable;
+                      return a.name == b.name && a.type == parquet_type_of(b.type) &&
+                             a.nullable == b.nullable;
                     });
 }
 
@@ -58,7 +59,8 @@ base::Result<std::vector<std::size_t>> columns_of(const ScanRequest& request, co
   return out;
 }
 
-// Reads the row groups of one file that may have rows in the window; the time column is read along and dropped again.
+// Reads the row groups of one file that may have rows in the window; the time column is read along and
+// dropped again.
 base::Status scan_file(const ParquetFile& file, std::vector<std::size_t> columns, std::size_t time_column,
                        const TimeWindow& window, const StoreReader::BatchCallback& on_batch) {
   const auto found = std::find(columns.begin(), columns.end(), time_column);
@@ -114,7 +116,8 @@ base::Status StoreReader::scan(const ScanRequest& request, const BatchCallback& 
   PJ_ASSIGN(const auto columns, columns_of(request, schema));
   for (const auto& entry : manifest_.segments) {
     const auto& time = entry.summary.time;
-    if (entry.table != schema.name || !time.known || !may_hold(request.window, time.first_ns, time.last_ns)) continue;
+    if (entry.table != schema.name || !time.known || !may_hold(request.window, time.first_ns, time.last_ns))
+      continue;
     PJ_ASSIGN(const auto file, open_segment(entry));
     PJ_TRY(scan_file(file, columns, schema.time_column, request.window, on_batch));
   }
@@ -127,25 +130,32 @@ base::Status StoreReader::each(Table table, base::SymbolTable& symbols, const Ro
   return scan({table, {}, window}, [&](const Batch& batch) { return for_each_row(batch, symbols, row); });
 }
 
-base::Status StoreReader::for_each_meter(base::SymbolTable& s, const RowCallback<energy::MeterRow>& row, TimeWindow w) const {
+base::Status StoreReader::for_each_meter(base::SymbolTable& s, const RowCallback<energy::MeterRow>& row,
+                                         TimeWindow w) const {
   return each(Table::kMeters, s, row, w);
 }
-base::Status StoreReader::for_each_joule(base::SymbolTable& s, const RowCallback<energy::JouleRow>& row, TimeWindow w) const {
+base::Status StoreReader::for_each_joule(base::SymbolTable& s, const RowCallback<energy::JouleRow>& row,
+                                         TimeWindow w) const {
   return each(Table::kJoules, s, row, w);
 }
-base::Status StoreReader::for_each_sample(base::SymbolTable& s, const RowCallback<energy::SampleRow>& row, TimeWindow w) const {
+base::Status StoreReader::for_each_sample(base::SymbolTable& s, const RowCallback<energy::SampleRow>& row,
+                                          TimeWindow w) const {
   return each(Table::kSamples, s, row, w);
 }
-base::Status StoreReader::for_each_request(base::SymbolTable& s, const RowCallback<energy::RequestRow>& row, TimeWindow w) const {
+base::Status StoreReader::for_each_request(base::SymbolTable& s, const RowCallback<energy::RequestRow>& row,
+                                           TimeWindow w) const {
   return each(Table::kRequests, s, row, w);
 }
-base::Status StoreReader::for_each_job(base::SymbolTable& s, const RowCallback<energy::JobRow>& row, TimeWindow w) const {
+base::Status StoreReader::for_each_job(base::SymbolTable& s, const RowCallback<energy::JobRow>& row,
+                                       TimeWindow w) const {
   return each(Table::kJobs, s, row, w);
 }
-base::Status StoreReader::for_each_decision(base::SymbolTable& s, const RowCallback<energy::DecisionRow>& row, TimeWindow w) const {
+base::Status StoreReader::for_each_decision(base::SymbolTable& s, const RowCallback<energy::DecisionRow>& row,
+                                            TimeWindow w) const {
   return each(Table::kDecisions, s, row, w);
 }
-base::Status StoreReader::for_each_carbon(base::SymbolTable& s, const RowCallback<energy::CarbonRow>& row, TimeWindow w) const {
+base::Status StoreReader::for_each_carbon(base::SymbolTable& s, const RowCallback<energy::CarbonRow>& row,
+                                          TimeWindow w) const {
   return each(Table::kCarbon, s, row, w);
 }
 
@@ -162,12 +172,16 @@ void StoreReader::verify_segment(const SegmentEntry& entry, std::vector<Finding>
   std::optional<SegmentFault> found;
   if (file.ok()) found = file->check();
   if (!file.ok()) found = SegmentFault{fault.byte, fault.column, file.error().why};
-  if (found.has_value()) return report(found->byte, (found->column.empty() ? "" : "column " + found->column + ": ") + found->why);
-  if (size != entry.summary.bytes) return report(std::min(size, entry.summary.bytes), "its size differs from the manifest's");
-  if (!same_hash) return report(0, "its hash differs from the manifest's: a byte outside the pages has changed");
+  if (found.has_value())
+    return report(found->byte, (found->column.empty() ? "" : "column " + found->column + ": ") + found->why);
+  if (size != entry.summary.bytes)
+    return report(std::min(size, entry.summary.bytes), "its size differs from the manifest's");
+  if (!same_hash)
+    return report(0, "its hash differs from the manifest's: a byte outside the pages has changed");
   const bool ours = file->table() == entry.table && fits(file->meta(), schema_of(*find_table(entry.table)));
   if (!ours) return report(0, "its columns are not the table's");
-  if (static_cast<std::uint64_t>(file->meta().rows) != entry.summary.rows) report(0, "its rows differ from the manifest's");
+  if (static_cast<std::uint64_t>(file->meta().rows) != entry.summary.rows)
+    report(0, "its rows differ from the manifest's");
 }
 
 void StoreReader::find_strays(std::vector<Finding>& findings) const {

@@ -33,7 +33,8 @@ base::Status may_write(base::Env& env, const std::string& directory, bool overwr
 base::Status remove_segments(base::Env& env, const std::string& folder) {
   PJ_ASSIGN(const auto names, env.list(folder));
   for (const auto& name : names) {
-    if (name.ends_with(".parquet") || name.ends_with(".parquet.part")) PJ_TRY(env.remove(folder + "/" + name));
+    if (name.ends_with(".parquet") || name.ends_with(".parquet.part"))
+      PJ_TRY(env.remove(folder + "/" + name));
   }
   return base::ok_status();
 }
@@ -42,11 +43,12 @@ base::Status remove_segments(base::Env& env, const std::string& folder) {
 
 class StoreWriter::Impl {
  public:
-  Impl(base::Env& env, std::string directory, base::SymbolTable& symbols, StoreMeta meta, StoreOptions options,
-       StoreLock lock)
+  Impl(base::Env& env, std::string directory, base::SymbolTable& symbols, StoreMeta meta,
+       StoreOptions options, StoreLock lock)
       : env_(env), directory_(std::move(directory)), options_(options), lock_(std::move(lock)) {
     manifest_.meta = std::move(meta);
-    options_.group_rows = std::clamp<std::size_t>(std::min(options_.group_rows, options_.segment_rows), 1, kMaxGroupRows);
+    options_.group_rows =
+        std::clamp<std::size_t>(std::min(options_.group_rows, options_.segment_rows), 1, kMaxGroupRows);
     for (std::size_t i = 0; i < kTableCount; ++i) {
       lanes_.push_back(std::make_unique<Lane>(static_cast<Table>(i), symbols, options_.group_rows));
     }
@@ -64,11 +66,13 @@ class StoreWriter::Impl {
 
   template <class Row>
   base::Status append(Table table, const Row& row) {
-    if (failed()) [[unlikely]] return *error_;
+    if (failed()) [[unlikely]]
+      return *error_;
     PJ_CHECK(!finished_);
     Lane& lane = *lanes_[static_cast<std::size_t>(table)];
     lane.builder.append(row);
-    if (!lane.builder.full()) [[likely]] return base::ok_status();
+    if (!lane.builder.full()) [[likely]]
+      return base::ok_status();
     return keep(submit(lane));
   }
 
@@ -84,7 +88,8 @@ class StoreWriter::Impl {
  private:
   // One table's way to disk: rows, row groups being encoded (oldest first), the open segment.
   struct Lane {
-    Lane(Table t, base::SymbolTable& symbols, std::size_t capacity) : table(t), builder(t, symbols, capacity) {}
+    Lane(Table t, base::SymbolTable& symbols, std::size_t capacity)
+        : table(t), builder(t, symbols, capacity) {}
     Table table;
     TableBuilder builder;
     std::deque<std::future<Encoded>> encoding;
@@ -101,9 +106,8 @@ class StoreWriter::Impl {
 
   base::Status submit(Lane& lane) {
     if (lane.builder.rows() == 0) return base::ok_status();
-    auto encode = [&schema = schema_of(lane.table), batch = lane.builder.take(), options = options_.encoding] {
-      return encode_row_group(schema, batch, options);
-    };
+    auto encode = [&schema = schema_of(lane.table), batch = lane.builder.take(),
+                   options = options_.encoding] { return encode_row_group(schema, batch, options); };
     if (options_.threads <= 1) return store(lane, encode());
     while (in_flight_.size() >= options_.threads) PJ_TRY(collect_oldest());
     lane.encoding.push_back(std::async(std::launch::async, std::move(encode)));
@@ -178,8 +182,9 @@ StoreWriter::StoreWriter(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 StoreWriter::StoreWriter(StoreWriter&&) noexcept = default;
 StoreWriter::~StoreWriter() = default;
 
-base::Result<StoreWriter> StoreWriter::create(base::Env& env, const std::string& directory, base::SymbolTable& symbols,
-                                              StoreMeta meta, StoreOptions options) {
+base::Result<StoreWriter> StoreWriter::create(base::Env& env, const std::string& directory,
+                                              base::SymbolTable& symbols, StoreMeta meta,
+                                              StoreOptions options) {
   PJ_TRY(may_write(env, directory, options.overwrite));
   PJ_TRY(env.create_directories(directory + "/catalog"));
   PJ_ASSIGN(auto lock, StoreLock::acquire(directory + "/catalog/writer.lock"));
@@ -193,9 +198,13 @@ base::Result<StoreWriter> StoreWriter::create(base::Env& env, const std::string&
 base::Status StoreWriter::append(const energy::MeterRow& row) { return impl_->append(Table::kMeters, row); }
 base::Status StoreWriter::append(const energy::JouleRow& row) { return impl_->append(Table::kJoules, row); }
 base::Status StoreWriter::append(const energy::SampleRow& row) { return impl_->append(Table::kSamples, row); }
-base::Status StoreWriter::append(const energy::RequestRow& row) { return impl_->append(Table::kRequests, row); }
+base::Status StoreWriter::append(const energy::RequestRow& row) {
+  return impl_->append(Table::kRequests, row);
+}
 base::Status StoreWriter::append(const energy::JobRow& row) { return impl_->append(Table::kJobs, row); }
-base::Status StoreWriter::append(const energy::DecisionRow& row) { return impl_->append(Table::kDecisions, row); }
+base::Status StoreWriter::append(const energy::DecisionRow& row) {
+  return impl_->append(Table::kDecisions, row);
+}
 base::Status StoreWriter::append(const energy::CarbonRow& row) { return impl_->append(Table::kCarbon, row); }
 base::Status StoreWriter::finish(bool complete) { return impl_->finish(complete); }
 const Manifest& StoreWriter::manifest() const { return impl_->manifest(); }

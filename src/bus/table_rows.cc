@@ -14,7 +14,8 @@ constexpr std::array<std::string_view, 2> kCarbonKindNames{"average", "marginal"
 // Reads a batch's columns in the schema's order, row by row. Text is translated once per dictionary entry.
 class RowSource {
  public:
-  RowSource(const Batch& batch, base::SymbolTable& symbols, Table table) : batch_(batch), schema_(schema_of(table)) {
+  RowSource(const Batch& batch, base::SymbolTable& symbols, Table table)
+      : batch_(batch), schema_(schema_of(table)) {
     PJ_CHECK(batch.columns.size() == schema_.columns.size());
     symbols_of_.resize(batch.columns.size());
     for (std::size_t i = 0; i < batch.columns.size(); ++i) {
@@ -52,13 +53,15 @@ class RowSource {
   }
   bool failed() const { return !error_.empty(); }
   base::Error error() const {
-    return base::corrupt("read a row", "table " + std::string(schema_.name) + ", row " + std::to_string(row_), error_);
+    return base::corrupt("read a row", "table " + std::string(schema_.name) + ", row " + std::to_string(row_),
+                         error_);
   }
 
  private:
   const Column& next() { return batch_.columns[column_++]; }
   void unknown(std::string_view text) {
-    error_ = "column " + std::string(schema_.columns[column_ - 1].name) + " holds '" + std::string(text) + "'";
+    error_ =
+        "column " + std::string(schema_.columns[column_ - 1].name) + " holds '" + std::string(text) + "'";
   }
 
   const Batch& batch_;
@@ -72,34 +75,44 @@ energy::Quality quality(RowSource& in) { return in.word<energy::Quality>(energy:
 
 // Members of a braced list are read in the order written.
 void read(RowSource& in, energy::MeterRow& r) {
-  r = {in.integer(), in.integer(), in.integer(), in.symbol(), in.symbol(), in.symbol(), in.symbol(), in.symbol(),
-       in.symbol(), in.symbol(), in.symbol(), in.integer(), quality(in), in.symbol(), in.integer()};
+  r = {in.integer(), in.integer(), in.integer(), in.symbol(), in.symbol(),
+       in.symbol(),  in.symbol(),  in.symbol(),  in.symbol(), in.symbol(),
+       in.symbol(),  in.integer(), quality(in),  in.symbol(), in.integer()};
 }
 void read(RowSource& in, energy::JouleRow& r) {
-  r = {in.integer(), in.integer(), in.integer(), in.symbol(), in.symbol(), in.integer(),
-       in.word<energy::Share>(energy::kShareNames), quality(in), in.symbol(), in.integer(),
-       energy::Consumer{in.symbol(), in.symbol(), in.symbol(), in.symbol(), in.symbol(), in.symbol(), in.symbol(),
-                        in.symbol()},
-       in.symbol(), in.integer()};
+  r = {in.integer(),
+       in.integer(),
+       in.integer(),
+       in.symbol(),
+       in.symbol(),
+       in.integer(),
+       in.word<energy::Share>(energy::kShareNames),
+       quality(in),
+       in.symbol(),
+       in.integer(),
+       energy::Consumer{in.symbol(), in.symbol(), in.symbol(), in.symbol(), in.symbol(), in.symbol(),
+                        in.symbol(), in.symbol()},
+       in.symbol(),
+       in.integer()};
 }
 void read(RowSource& in, energy::SampleRow& r) {
   r = {in.integer(), in.symbol(), in.symbol(), in.real(), quality(in), in.real(), in.symbol(), in.integer()};
 }
 void read(RowSource& in, energy::RequestRow& r) {
-  r = {in.symbol(), in.symbol(), in.symbol(), in.integer(), in.integer(), in.integer(), in.integer(), in.real(),
-       in.real(), in.flag(), in.integer(), in.real()};
+  r = {in.symbol(),  in.symbol(), in.symbol(), in.integer(), in.integer(), in.integer(),
+       in.integer(), in.real(),   in.real(),   in.flag(),    in.integer(), in.real()};
 }
 void read(RowSource& in, energy::JobRow& r) {
-  r = {in.symbol(), in.symbol(), in.symbol(), in.integer(), in.integer(), in.integer(), in.time_or_null(),
-       in.time_or_null(), in.integer(), in.real()};
+  r = {in.symbol(),  in.symbol(),       in.symbol(),       in.integer(), in.integer(),
+       in.integer(), in.time_or_null(), in.time_or_null(), in.integer(), in.real()};
 }
 void read(RowSource& in, energy::DecisionRow& r) {
-  r = {in.symbol(), in.integer(), in.symbol(), in.symbol(), in.symbol(), in.real(), in.real(), in.hash(),
-       in.integer(), in.time_or_null(), in.symbol(), in.flag()};
+  r = {in.symbol(), in.integer(), in.symbol(),  in.symbol(),       in.symbol(), in.real(),
+       in.real(),   in.hash(),    in.integer(), in.time_or_null(), in.symbol(), in.flag()};
 }
 void read(RowSource& in, energy::CarbonRow& r) {
-  r = {in.integer(), in.integer(), in.symbol(), in.word<energy::CarbonKind>(kCarbonKindNames), in.real(), quality(in),
-       in.symbol()};
+  r = {in.integer(), in.integer(), in.symbol(), in.word<energy::CarbonKind>(kCarbonKindNames),
+       in.real(),    quality(in),  in.symbol()};
 }
 
 template <class Row>

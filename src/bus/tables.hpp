@@ -1,8 +1,7 @@
-// The store's seven tables as data (names and types of the public contract), and the way from typed rows to columns
-// and back.
-// Thread rule: schemas from any thread; a TableBuilder from the thread that interns into its SymbolTable; for_each_row
-// from the thread that interns into the table it is given. Ownership: a batch taken from a builder points at the
-// SymbolTable's characters. Units: as in energy/records.hpp.
+// The store's seven tables as data (names and types of the public contract), and the way from typed rows to
+// columns and back. Thread rule: schemas from any thread; a TableBuilder from the thread that interns into
+// its SymbolTable; for_each_row from the thread that interns into the table it is given. Ownership: a batch
+// taken from a builder points at the SymbolTable's characters. Units: as in energy/records.hpp.
 #pragma once
 
 #include <array>
@@ -71,12 +70,18 @@ class TableBuilder {
 // Error: kCorrupt for a word that is not a quality, share or carbon kind, or a hash that is not 16 digits.
 template <class Row>
 using RowCallback = std::function<void(const Row&)>;
-base::Status for_each_row(const Batch& b, base::SymbolTable& symbols, const RowCallback<energy::MeterRow>& row);
-base::Status for_each_row(const Batch& b, base::SymbolTable& symbols, const RowCallback<energy::JouleRow>& row);
-base::Status for_each_row(const Batch& b, base::SymbolTable& symbols, const RowCallback<energy::SampleRow>& row);
-base::Status for_each_row(const Batch& b, base::SymbolTable& symbols, const RowCallback<energy::RequestRow>& row);
+base::Status for_each_row(const Batch& b, base::SymbolTable& symbols,
+                          const RowCallback<energy::MeterRow>& row);
+base::Status for_each_row(const Batch& b, base::SymbolTable& symbols,
+                          const RowCallback<energy::JouleRow>& row);
+base::Status for_each_row(const Batch& b, base::SymbolTable& symbols,
+                          const RowCallback<energy::SampleRow>& row);
+base::Status for_each_row(const Batch& b, base::SymbolTable& symbols,
+                          const RowCallback<energy::RequestRow>& row);
 base::Status for_each_row(const Batch& b, base::SymbolTable& symbols, const RowCallback<energy::JobRow>& row);
-base::Status for_each_row(const Batch& b, base::SymbolTable& symbols, const RowCallback<energy::DecisionRow>& row);
-base::Status for_each_row(const Batch& b, base::SymbolTable& symbols, const RowCallback<energy::CarbonRow>& row);
+base::Status for_each_row(const Batch& b, base::SymbolTable& symbols,
+                          const RowCallback<energy::DecisionRow>& row);
+base::Status for_each_row(const Batch& b, base::SymbolTable& symbols,
+                          const RowCallback<energy::CarbonRow>& row);
 
 }  // namespace perjoule::bus

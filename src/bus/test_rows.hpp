@@ -1,5 +1,5 @@
-// Random rows of every table for the store's tests: all kinds of absence, extreme numbers, few and many names.
-// Thread rule: one thread. Ownership: values.
+// Random rows of every table for the store's tests: all kinds of absence, extreme numbers, few and many
+// names. Thread rule: one thread. Ownership: values.
 #pragma once
 
 #include <limits>
@@ -24,21 +24,33 @@ class RowMaker {
   std::uint64_t below(std::uint64_t n) { return next() % n; }
   std::int64_t integer() {
     switch (below(8)) {
-      case 0: return std::numeric_limits<std::int64_t>::min();
-      case 1: return std::numeric_limits<std::int64_t>::max();
-      case 2: return static_cast<std::int64_t>(next());
-      case 3: return 0;
-      default: return static_cast<std::int64_t>(below(1000)) - 500;
+      case 0:
+        return std::numeric_limits<std::int64_t>::min();
+      case 1:
+        return std::numeric_limits<std::int64_t>::max();
+      case 2:
+        return static_cast<std::int64_t>(next());
+      case 3:
+        return 0;
+      default:
+        return static_cast<std::int64_t>(below(1000)) - 500;
     }
   }
-  std::int64_t time_or_null() { return below(3) == 0 ? energy::kNoTime : static_cast<std::int64_t>(below(1u << 30)); }
+  std::int64_t time_or_null() {
+    return below(3) == 0 ? energy::kNoTime : static_cast<std::int64_t>(below(1u << 30));
+  }
   double real() {
     switch (below(6)) {
-      case 0: return energy::kAbsent;
-      case 1: return -0.0;
-      case 2: return std::numeric_limits<double>::infinity();
-      case 3: return std::numeric_limits<double>::denorm_min();
-      default: return static_cast<double>(below(1u << 20)) / 7.0;
+      case 0:
+        return energy::kAbsent;
+      case 1:
+        return -0.0;
+      case 2:
+        return std::numeric_limits<double>::infinity();
+      case 3:
+        return std::numeric_limits<double>::denorm_min();
+      default:
+        return static_cast<double>(below(1u << 20)) / 7.0;
     }
   }
   base::Symbol name(std::string prefix, std::uint64_t choices) {
@@ -49,33 +61,46 @@ class RowMaker {
   bool flag() { return below(2) == 1; }
 
   energy::MeterRow meter() {
-    return {integer(), integer(), integer(), name("m", 9), name("p", 3), name("site é", 1), name("r", 2), name("n", 4),
-            name("d", 9), name("k", 5), name("z", 4), integer(), quality(), name("s", 2), integer()};
+    return {integer(),         integer(),    integer(),    name("m", 9), name("p", 3),
+            name("site é", 1), name("r", 2), name("n", 4), name("d", 9), name("k", 5),
+            name("z", 4),      integer(),    quality(),    name("s", 2), integer()};
   }
   energy::JouleRow joule() {
-    energy::Consumer c{name("t", 3), name("j", 9), name("mo", 3), name("ru", 2), name("e", 2),
-                       name("st", 50), name("req", 100000), name("k", 20)};
-    return {integer(), integer(), integer(), name("m", 9), name("d", 9), integer(),
-            static_cast<energy::Share>(below(4)), quality(), name("rule", 2), integer(), c, name("s", 2), integer()};
+    energy::Consumer c{name("t", 3), name("j", 9),   name("mo", 3),       name("ru", 2),
+                       name("e", 2), name("st", 50), name("req", 100000), name("k", 20)};
+    return {integer(),
+            integer(),
+            integer(),
+            name("m", 9),
+            name("d", 9),
+            integer(),
+            static_cast<energy::Share>(below(4)),
+            quality(),
+            name("rule", 2),
+            integer(),
+            c,
+            name("s", 2),
+            integer()};
   }
   energy::SampleRow sample() {
     return {integer(), name("d", 9), name("sig", 127), real(), quality(), real(), name("s", 2), integer()};
   }
   energy::RequestRow request() {
-    return {name("req", 100000), name("t", 3), name("mo", 3), integer(), integer(), integer(), integer(), real(),
-            real(), flag(), integer(), real()};
+    return {name("req", 100000), name("t", 3), name("mo", 3), integer(), integer(), integer(),
+            integer(),           real(),       real(),        flag(),    integer(), real()};
   }
   energy::JobRow job() {
-    return {name("j", 1000), name("t", 3), name("mo", 3), integer(), integer(), integer(), time_or_null(),
-            time_or_null(), integer(), real()};
+    return {name("j", 1000), name("t", 3),   name("mo", 3),  integer(), integer(),
+            integer(),       time_or_null(), time_or_null(), integer(), real()};
   }
   energy::DecisionRow decision() {
-    return {name("dec", 1000), integer(), name("p", 2), name("ta", 9), name("a", 3), real(), real(), next(),
-            integer(), time_or_null(), name("o", 3), flag()};
+    return {name("dec", 1000), integer(),      name("p", 2), name("ta", 9),
+            name("a", 3),      real(),         real(),       next(),
+            integer(),         time_or_null(), name("o", 3), flag()};
   }
   energy::CarbonRow carbon() {
-    return {integer(), integer(), name("reg", 3), static_cast<energy::CarbonKind>(below(2)), real(), quality(),
-            name("s", 2)};
+    return {integer(), integer(), name("reg", 3), static_cast<energy::CarbonKind>(below(2)),
+            real(),    quality(), name("s", 2)};
   }
 
  private:

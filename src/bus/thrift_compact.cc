@@ -47,7 +47,8 @@ bool ThriftReader::next(int& field, ThriftType& type) {
     if (!in_.varint(v)) return fail();
     id = unzigzag(v);
   }
-  if (id <= 0 || id > std::numeric_limits<std::int16_t>::max() || (b & 0x0F) == 0 || (b & 0x0F) > 12) return fail();
+  if (id <= 0 || id > std::numeric_limits<std::int16_t>::max() || (b & 0x0F) == 0 || (b & 0x0F) > 12)
+    return fail();
   field = last_.back() = static_cast<int>(id);
   return true;
 }
@@ -141,18 +142,27 @@ bool ThriftReader::skip(ThriftType type, int depth) {
   if (failed_ || depth > kMaxDepth) return fail();
   switch (type) {
     case ThriftType::kTrue:
-    case ThriftType::kFalse: return true;
-    case ThriftType::kByte: return in_.take(1, s) || fail();
+    case ThriftType::kFalse:
+      return true;
+    case ThriftType::kByte:
+      return in_.take(1, s) || fail();
     case ThriftType::kI16:
     case ThriftType::kI32:
-    case ThriftType::kI64: return in_.varint(u) || fail();
-    case ThriftType::kDouble: return in_.take(8, s) || fail();
-    case ThriftType::kBinary: return (in_.varint(u) && in_.take(u, s)) || fail();
+    case ThriftType::kI64:
+      return in_.varint(u) || fail();
+    case ThriftType::kDouble:
+      return in_.take(8, s) || fail();
+    case ThriftType::kBinary:
+      return (in_.varint(u) && in_.take(u, s)) || fail();
     case ThriftType::kList:
-    case ThriftType::kSet: return skip_list(depth);
-    case ThriftType::kMap: return skip_map(depth);
-    case ThriftType::kStruct: return skip_struct(depth);
-    case ThriftType::kStop: break;
+    case ThriftType::kSet:
+      return skip_list(depth);
+    case ThriftType::kMap:
+      return skip_map(depth);
+    case ThriftType::kStruct:
+      return skip_struct(depth);
+    case ThriftType::kStop:
+      break;
   }
   return fail();
 }

@@ -13,8 +13,19 @@
 namespace perjoule::bus {
 
 enum class ThriftType : std::uint8_t {
-  kStop = 0, kTrue = 1, kFalse = 2, kByte = 3, kI16 = 4, kI32 = 5, kI64 = 6, kDouble = 7, kBinary = 8, kList = 9,
-  kSet = 10, kMap = 11, kStruct = 12,
+  kStop = 0,
+  kTrue = 1,
+  kFalse = 2,
+  kByte = 3,
+  kI16 = 4,
+  kI32 = 5,
+  kI64 = 6,
+  kDouble = 7,
+  kBinary = 8,
+  kList = 9,
+  kSet = 10,
+  kMap = 11,
+  kStruct = 12,
 };
 
 class ThriftWriter {
@@ -38,7 +49,9 @@ class ThriftWriter {
 
  private:
   void header(int field, ThriftType type);
-  void number(int field, ThriftType type, std::int64_t v) { header(field, type), put_varint(out_, zigzag(v)); }
+  void number(int field, ThriftType type, std::int64_t v) {
+    header(field, type), put_varint(out_, zigzag(v));
+  }
 
   std::string& out_;
   std::vector<int> last_{0};

@@ -1,4 +1,5 @@
-// Is this text UTF-8 (RFC 3629: no overlong forms, no surrogates, at most U+10FFFF)? Thread rule: pure function.
+// Is this text UTF-8 (RFC 3629: no overlong forms, no surrogates, at most U+10FFFF)? Thread rule: pure
+// function.
 #pragma once
 
 #include <string_view>

@@ -1,6 +1,7 @@
-// The port through which everything is told what to do. Read-only by default: a control acts only when its privilege
-// group is enabled. Every write can be undone (save points), expires on request (dead-man), and can be tried dry.
-// Thread rule: one thread per actuator. Ownership: the caller owns it; text views live as long as the actuator.
+// The port through which everything is told what to do. Read-only by default: a control acts only when its
+// privilege group is enabled. Every write can be undone (save points), expires on request (dead-man), and can
+// be tried dry. Thread rule: one thread per actuator. Ownership: the caller owns it; text views live as long
+// as the actuator.
 #pragma once
 
 #include <cstdint>
@@ -61,16 +62,17 @@ class Actuator {
   // Errors: kBadInput for an unknown control or device, with the nearest name.
   virtual base::Result<ControlId> find(std::string_view control, std::string_view device) const = 0;
   virtual base::Result<double> read(ControlId control) = 0;
-  // Errors, all without effect: kBadInput out of range, off step or not a number; kMissing the group is not enabled,
-  // with what to type; kIo the device refused.
+  // Errors, all without effect: kBadInput out of range, off step or not a number; kMissing the group is not
+  // enabled, with what to type; kIo the device refused.
   virtual base::Status write(ControlId control, double value, const WriteOptions& options) = 0;
   // When the control's dead-man will undo it, if it is armed.
   virtual std::optional<base::TimePoint> expiry(ControlId control) const = 0;
 
   // Marks the present state. Points nest: restore(p) also drops every point made after p.
   virtual SavePoint save() = 0;
-  // Puts every control written since the point back to its value and its dead-man at the point, newest write first.
-  // Error: kBadInput for a point that was dropped. A control that refuses does not stop the others; it stays to be restored, and the first error is returned.
+  // Puts every control written since the point back to its value and its dead-man at the point, newest write
+  // first. Error: kBadInput for a point that was dropped. A control that refuses does not stop the others; it
+  // stays to be restored, and the first error is returned.
   virtual base::Status restore(SavePoint point) = 0;
   // Back to the state before the first write.
   base::Status restore_all() { return restore(SavePoint{0}); }

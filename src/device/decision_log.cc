@@ -4,7 +4,6 @@
 #include <cmath>
 #include <string>
 
-
 namespace perjoule::device {
 namespace {
 
@@ -54,7 +53,8 @@ UndoToken DecisionLog::apply(const Proposal& proposal, Actuator& actuator) {
   return entry.actuator != nullptr ? UndoToken{index} : UndoToken{};
 }
 
-base::Status DecisionLog::act(const Proposal& proposal, Actuator& actuator, energy::DecisionRow& row, Entry& entry) {
+base::Status DecisionLog::act(const Proposal& proposal, Actuator& actuator, energy::DecisionRow& row,
+                              Entry& entry) {
   const auto refuse = [&](std::string why) {
     return base::bad_input("decide", std::string(symbols_.text(proposal.target)), std::move(why));
   };
@@ -88,11 +88,13 @@ void DecisionLog::supersede(const Actuator& actuator, ControlId control) {
 base::Status DecisionLog::undo(UndoToken token) {
   if (token.row >= rows_.size() || !in_force(token.row)) {
     const bool known = token.row < rows_.size();
-    return base::Error{base::ErrorKind::kAnswerIsNo, "undo a decision",
-                       known ? std::string(symbols_.text(rows_[token.row].decision)) : std::string(),
-                       known ? "it is no longer in force: " + std::string(symbols_.text(rows_[token.row].outcome))
-                             : "it was never applied",
-                       {}};
+    return base::Error{
+        base::ErrorKind::kAnswerIsNo,
+        "undo a decision",
+        known ? std::string(symbols_.text(rows_[token.row].decision)) : std::string(),
+        known ? "it is no longer in force: " + std::string(symbols_.text(rows_[token.row].outcome))
+              : "it was never applied",
+        {}};
   }
   const Entry& e = entries_[token.row];
   PJ_TRY(e.actuator->write(e.control, e.before, {e.expiry_before, false, rows_[token.row].decision}));

@@ -1,7 +1,7 @@
-// The one door from a proposal to an actuator: applies it, records it, and can take it back. Nothing acts except
-// through a decision, and every decision has a row, also one that was refused.
-// Thread rule: one thread (that which interns symbols). Ownership: keeps references to the clock, the symbols and every
-// actuator it was given; owns its rows.
+// The one door from a proposal to an actuator: applies it, records it, and can take it back. Nothing acts
+// except through a decision, and every decision has a row, also one that was refused. Thread rule: one thread
+// (that which interns symbols). Ownership: keeps references to the clock, the symbols and every actuator it
+// was given; owns its rows.
 #pragma once
 
 #include <cstdint>
@@ -27,10 +27,11 @@ class DecisionLog {
   // `dry_run`: every check is made and every row written, nothing acts.
   DecisionLog(base::SymbolTable& symbols, const base::Clock& clock, bool dry_run = false);
 
-  // Records the proposal, with outcome "applied", "dry run" or "refused: why". The token is valid if it was applied.
+  // Records the proposal, with outcome "applied", "dry run" or "refused: why". The token is valid if it was
+  // applied.
   UndoToken apply(const Proposal& proposal, Actuator& actuator);
-  // Writes the value before the decision again, with the dead-man there was. Errors: kAnswerIsNo if the decision is no
-  // longer in force (superseded, expired, undone); else the actuator's.
+  // Writes the value before the decision again, with the dead-man there was. Errors: kAnswerIsNo if the
+  // decision is no longer in force (superseded, expired, undone); else the actuator's.
   base::Status undo(UndoToken token);
   // Lets the actuator's dead-men act and marks their decisions "expired".
   base::Status expire(Actuator& actuator);
@@ -58,7 +59,7 @@ class DecisionLog {
   bool dry_run_;
   base::Symbol applied_, dry_, expired_, superseded_;
   std::vector<energy::DecisionRow> rows_;
-  std::vector<Entry> entries_;          // by row
+  std::vector<Entry> entries_;           // by row
   std::vector<std::uint32_t> in_force_;  // rows, oldest first
 };
 

@@ -100,8 +100,8 @@ base::Status GuardedActuator::check(std::uint32_t control, double value) const {
   return base::ok_status();
 }
 
-// A value the device itself had before perjoule came may lie outside the range or off the steps (0 = no cap, a
-// vendor's odd default); going back to it is always allowed.
+// A value the device itself had before perjoule came may lie outside the range or off the steps (0 = no cap,
+// a vendor's odd default); going back to it is always allowed.
 bool GuardedActuator::is_former_value(std::uint32_t control, double value) const {
   return std::any_of(levels_.begin(), levels_.end(), [&](const std::vector<Undo>& level) {
     return std::any_of(level.begin(), level.end(),
@@ -118,7 +118,8 @@ bool GuardedActuator::to_be_restored(std::uint32_t control) const {
                      [control](const std::vector<Undo>& level) { return has_undo(level, control); });
 }
 
-// The value before the first write of a level is kept, in the journal first: a crash after this line can be undone.
+// The value before the first write of a level is kept, in the journal first: a crash after this line can be
+// undone.
 base::Status GuardedActuator::remember(std::uint32_t control, double before) {
   if (has_undo(levels_.back(), control) || !controls_[control].reversible) return base::ok_status();
   if (journal_ != nullptr && !to_be_restored(control)) {

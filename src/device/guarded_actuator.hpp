@@ -1,7 +1,7 @@
-// All the safety of an actuator in one place: groups, ranges, steps, save-before-write, dead-man, dry run, journal.
-// A back end declares its controls and answers do_read and do_write; nothing reaches do_write unchecked.
-// Thread rule: one thread per actuator. Ownership: keeps references to the symbol table and the journal (they outlive
-// it). Destroying it restores nothing: the owner decides, with restore_all().
+// All the safety of an actuator in one place: groups, ranges, steps, save-before-write, dead-man, dry run,
+// journal. A back end declares its controls and answers do_read and do_write; nothing reaches do_write
+// unchecked. Thread rule: one thread per actuator. Ownership: keeps references to the symbol table and the
+// journal (they outlive it). Destroying it restores nothing: the owner decides, with restore_all().
 #pragma once
 
 #include <string>
@@ -62,8 +62,9 @@ class GuardedActuator : public Actuator {
   const base::SymbolTable& symbols_;
   RestoreJournal* journal_;
   std::vector<ControlDescriptor> controls_;
-  std::vector<DeadMan> dead_men_;         // by control
-  std::vector<std::vector<Undo>> levels_ = std::vector<std::vector<Undo>>(1);  // by save point; one entry per control and level: the oldest value
+  std::vector<DeadMan> dead_men_;  // by control
+  std::vector<std::vector<Undo>> levels_ =
+      std::vector<std::vector<Undo>>(1);  // by save point; one entry per control and level: the oldest value
   std::vector<std::string> enabled_;
 };
 

@@ -1,6 +1,6 @@
-// A policy reads a snapshot and proposes; it acts on nothing itself. The same object runs in the simulator, in a canary
-// and live, and takes time and numbers only from the snapshot.
-// Thread rule: one thread per policy. Ownership: a snapshot's views are good for the call of decide() alone.
+// A policy reads a snapshot and proposes; it acts on nothing itself. The same object runs in the simulator,
+// in a canary and live, and takes time and numbers only from the snapshot. Thread rule: one thread per
+// policy. Ownership: a snapshot's views are good for the call of decide() alone.
 #pragma once
 
 #include <bit>
@@ -66,13 +66,14 @@ struct Proposal {
   base::Symbol target;  // device
   base::Symbol action;  // the control's name, or what is done with it ("sleep", "cap")
   ControlId control;
-  // What the policy saw; NaN = it did not look. A proposal made from another value than the present one is refused.
+  // What the policy saw; NaN = it did not look. A proposal made from another value than the present one is
+  // refused.
   double value_before = std::numeric_limits<double>::quiet_NaN();
   double value_after = std::numeric_limits<double>::quiet_NaN();
   base::Symbol why;               // a short text from a fixed set, e.g. "3 updates below 8.5 % SM"
   std::uint64_t reason_hash = 0;  // of the inputs
   base::Microjoules expected_saving;
-  base::Microjoules bound;                 // the most it may cost if the prediction behind it is wrong
+  base::Microjoules bound;                // the most it may cost if the prediction behind it is wrong
   base::TimePoint expiry = base::kNever;  // dead-man
 };
 

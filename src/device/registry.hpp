@@ -1,6 +1,6 @@
-// Back ends by name: what the configuration calls "sim" or "nvml" is made here. An unknown name lists the nearest.
-// Thread rule: filled at start by one thread, then read by any. Ownership: owns the factories; what they make is the
-// caller's.
+// Back ends by name: what the configuration calls "sim" or "nvml" is made here. An unknown name lists the
+// nearest. Thread rule: filled at start by one thread, then read by any. Ownership: owns the factories; what
+// they make is the caller's.
 #pragma once
 
 #include <functional>
@@ -40,8 +40,8 @@ class Registry {
     if (const Entry* e = find(name)) return e->factory(std::forward<Args>(args)...);
     std::vector<std::string> names;
     for (const Entry& e : entries_) names.push_back(e.name);
-    return base::bad_input("make a " + kind_, "'" + std::string(name) + "'", "there is no " + kind_ + " of this name",
-                           base::nearest_name_hint(name, names));
+    return base::bad_input("make a " + kind_, "'" + std::string(name) + "'",
+                           "there is no " + kind_ + " of this name", base::nearest_name_hint(name, names));
   }
 
  private:

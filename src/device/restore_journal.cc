@@ -24,8 +24,8 @@ base::Result<FileJournal> FileJournal::open(base::Env& env, std::string path) {
   if (!env.exists(journal.path_)) return journal;
   PJ_ASSIGN(const std::string text, env.read_file(journal.path_));
   const auto refuse = [&](std::size_t line, const char* why) {
-    return base::corrupt("read the list of controls to restore", journal.path_ + ":" + std::to_string(line), why,
-                         "Restore the controls by hand, then remove the file");
+    return base::corrupt("read the list of controls to restore", journal.path_ + ":" + std::to_string(line),
+                         why, "Restore the controls by hand, then remove the file");
   };
   if (!text.starts_with(kHeader)) return refuse(1, "it is not a restore list of this version");
   if (text.back() != '\n') return refuse(1, "its last line is cut short");
@@ -34,7 +34,8 @@ base::Result<FileJournal> FileJournal::open(base::Env& env, std::string path) {
     const auto fields = base::split(lines[i], '\t');
     const auto value = fields.size() == 4 ? base::parse_double(fields[3]) : std::nullopt;
     if (!value) return refuse(i + 1, "needs actuator, control, device and a number");
-    journal.entries_.push_back({std::string(fields[0]), std::string(fields[1]), std::string(fields[2]), *value});
+    journal.entries_.push_back(
+        {std::string(fields[0]), std::string(fields[1]), std::string(fields[2]), *value});
   }
   return journal;
 }

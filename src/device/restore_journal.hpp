@@ -28,7 +28,8 @@ class RestoreJournal {
   virtual base::Status clear(const JournalEntry& entry) = 0;
 };
 
-// One line per control: actuator, control, device, value, separated by tabs; the whole file is replaced atomically.
+// One line per control: actuator, control, device, value, separated by tabs; the whole file is replaced
+// atomically.
 class FileJournal final : public RestoreJournal {
  public:
   // Reads what an earlier process left. Errors: kCorrupt with file:line for a line of another form.

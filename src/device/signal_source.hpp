@@ -1,7 +1,8 @@
-// The port through which every measurement enters: hosts, vendor libraries, BMCs, recorded traces and the simulated hall
-// are all sources. Signals are pushed once, then read as one batch that is stamped before and after.
-// A reading is not a number but a value with its times, window, uncertainty and validity; missing is never 0.
-// Thread rule: one thread per source. Ownership: the caller owns the source; text views live as long as the source.
+// The port through which every measurement enters: hosts, vendor libraries, BMCs, recorded traces and the
+// simulated hall are all sources. Signals are pushed once, then read as one batch that is stamped before and
+// after. A reading is not a number but a value with its times, window, uncertainty and validity; missing is
+// never 0. Thread rule: one thread per source. Ownership: the caller owns the source; text views live as long
+// as the source.
 #pragma once
 
 #include <cstdint>
@@ -49,12 +50,12 @@ std::string_view name_of(MissingReason r);
 
 struct SignalReading {
   double value = std::numeric_limits<double>::quiet_NaN();
-  std::int64_t count = 0;      // counters: the exact value; 0 for the rest and while missing
-  base::TimePoint t_device;    // when the device made the value; the same time = the same sample
-  base::TimePoint t_host;      // middle of the batch
-  base::Duration window;       // over which the value is averaged, ending at t_device
+  std::int64_t count = 0;    // counters: the exact value; 0 for the rest and while missing
+  base::TimePoint t_device;  // when the device made the value; the same time = the same sample
+  base::TimePoint t_host;    // middle of the batch
+  base::Duration window;     // over which the value is averaged, ending at t_device
   double sigma = std::numeric_limits<double>::quiet_NaN();  // standard uncertainty, in the signal's unit
-  std::uint64_t updates = 0;   // distinct device updates seen in this slot; grows by at most one per batch
+  std::uint64_t updates = 0;  // distinct device updates seen in this slot; grows by at most one per batch
   Validity validity = Validity::kMissing;
   MissingReason missing = MissingReason::kNotRead;
   energy::Quality quality = energy::Quality::kMissing;
@@ -87,10 +88,11 @@ class SignalSource {
   // Asks for a signal of a device in every batch to come. Pushing a pair again gives the same slot.
   // Errors: kBadInput for an unknown signal or device, with the nearest name.
   virtual base::Result<SlotId> push(std::string_view signal, std::string_view device) = 0;
-  // Reads every slot at once. A signal that cannot be read becomes a missing reading; an error is for the whole batch,
-  // and leaves every slot missing. No allocation.
+  // Reads every slot at once. A signal that cannot be read becomes a missing reading; an error is for the
+  // whole batch, and leaves every slot missing. No allocation.
   virtual base::Status read_batch(BatchStamp& stamp) = 0;
-  // The slot's reading of the last batch (missing before the first). The reference is good until the next call.
+  // The slot's reading of the last batch (missing before the first). The reference is good until the next
+  // call.
   virtual const SignalReading& sample(SlotId slot) const = 0;
   virtual const SignalDescriptor& descriptor(SlotId slot) const = 0;
   // When the device will next update, if the source knows: a policy in virtual time need not poll.

@@ -33,10 +33,10 @@ void add_once(std::vector<std::string>& names, std::string_view name) {
 }  // namespace
 
 bool known_unit(std::string_view unit) {
-  constexpr std::array kUnits{
-      "1",  "%",  "uJ",  "mJ", "J",   "kW.h", "uW",   "mW",   "W",   "kW", "Cel", "mCel", "Hz", "kHz", "MHz",
-      "ns", "us", "ms",  "s",  "mV",  "V",    "mA",   "A",    "By",  "kBy", "KiBy", "MiBy", "GiBy", "/min",
-      "Pa", "kg/s", "m3/s", "By/s", "GT/s", "g/kW.h"};
+  constexpr std::array kUnits{"1",    "%",    "uJ",   "mJ",   "J",    "kW.h", "uW",   "mW",    "W",
+                              "kW",   "Cel",  "mCel", "Hz",   "kHz",  "MHz",  "ns",   "us",    "ms",
+                              "s",    "mV",   "V",    "mA",   "A",    "By",   "kBy",  "KiBy",  "MiBy",
+                              "GiBy", "/min", "Pa",   "kg/s", "m3/s", "By/s", "GT/s", "g/kW.h"};
   if (unit.size() > 2 && unit.front() == '{' && unit.back() == '}') return true;
   return std::find(kUnits.begin(), kUnits.end(), unit) != kUnits.end();
 }
@@ -47,7 +47,8 @@ std::string_view name_of(Validity v) {
 }
 
 std::string_view name_of(MissingReason r) {
-  constexpr std::array<std::string_view, 6> kNames{"none", "not read", "absent", "forbidden", "failed", "gap"};
+  constexpr std::array<std::string_view, 6> kNames{"none",      "not read", "absent",
+                                                   "forbidden", "failed",   "gap"};
   return kNames[static_cast<std::size_t>(r)];
 }
 
@@ -70,7 +71,8 @@ base::Result<SlotId> SlottedSource::push(std::string_view signal, std::string_vi
     if (signals_[i].name != signal) continue;
     add_once(devices, at);
     if (at != device) continue;
-    const auto slot = std::find_if(slots_.begin(), slots_.end(), [i](const Slot& s) { return s.signal == i; });
+    const auto slot =
+        std::find_if(slots_.begin(), slots_.end(), [i](const Slot& s) { return s.signal == i; });
     const SlotId id{static_cast<std::uint32_t>(slot - slots_.begin())};
     if (slot == slots_.end()) slots_.emplace_back().signal = i;
     return id;

@@ -1,6 +1,6 @@
-// What every source does alike: names, slots, stamps, distinct updates, wraps, staleness. A back end lists its signals
-// and answers do_read.
-// Thread rule: one thread per source. Ownership: keeps references to the clock and the symbol table (they outlive it).
+// What every source does alike: names, slots, stamps, distinct updates, wraps, staleness. A back end lists
+// its signals and answers do_read. Thread rule: one thread per source. Ownership: keeps references to the
+// clock and the symbol table (they outlive it).
 #pragma once
 
 #include <vector>
@@ -31,13 +31,15 @@ class SlottedSource : public SignalSource {
   }
 
  protected:
-  SlottedSource(const base::Clock& clock, const base::SymbolTable& symbols) : clock_(clock), symbols_(symbols) {}
+  SlottedSource(const base::Clock& clock, const base::SymbolTable& symbols)
+      : clock_(clock), symbols_(symbols) {}
   // Before the first push. PJ_CHECK: the unit is known; a signal of a device is declared once.
   void declare(SignalDescriptor signal);
 
   // Once per batch, before the signals: fetch what is shared (one file, one library call).
   virtual base::Status do_begin_batch() { return base::ok_status(); }
-  // The newest value of signals()[signal]. A NaN value, a negative count or a count beyond the wrap is a failed read.
+  // The newest value of signals()[signal]. A NaN value, a negative count or a count beyond the wrap is a
+  // failed read.
   virtual RawReading do_read(std::size_t signal) = 0;
   virtual std::optional<base::TimePoint> do_next_update(std::size_t) const { return std::nullopt; }
 

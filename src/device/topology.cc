@@ -12,7 +12,8 @@ base::Result<DeviceId> Topology::add(const energy::Device& device, DeviceId pare
   if (path.empty()) return base::bad_input("add a device", "", "it has no name");
   const DeviceId id{static_cast<std::uint32_t>(devices_.size())};
   if (!by_name_.emplace(device.name.id, id.index).second) {
-    return base::bad_input("add a device", path, "a device of this name is already there", "Give it another name");
+    return base::bad_input("add a device", path, "a device of this name is already there",
+                           "Give it another name");
   }
   devices_.push_back(device);
   parents_.push_back(parent);

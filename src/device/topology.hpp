@@ -1,5 +1,6 @@
 // Devices by path and what contains what: site, feeds, racks, nodes, and the parts of a node.
-// Thread rule: built by one thread, then read by any. Ownership: owns its devices, keeps a reference to the symbols.
+// Thread rule: built by one thread, then read by any. Ownership: owns its devices, keeps a reference to the
+// symbols.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +24,8 @@ struct DeviceId {
 class Topology {
  public:
   explicit Topology(const base::SymbolTable& symbols) : symbols_(symbols) {}
-  // Parents before children; an invalid parent makes a root. Errors: kBadInput for a path that is already there or has
-  // no name.
+  // Parents before children; an invalid parent makes a root. Errors: kBadInput for a path that is already
+  // there or has no name.
   base::Result<DeviceId> add(const energy::Device& device, DeviceId parent);
   // Error: kBadInput with the nearest path.
   base::Result<DeviceId> find(std::string_view path) const;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -113,6 +114,24 @@ TEST(CoolingPlant, WarmerWaterSavesChillerPower) {
   ASSERT_TRUE(warmer.set({Celsius(15), Celsius(20), Celsius(22), 1.05}).ok());
   EXPECT_LT(run(cold, 9.5e5, weather(16, 9), 400).chilled_flow,
             run(warmer, 9.5e5, weather(16, 9), 400).chilled_flow);
+}
+
+TEST(CoolingPlant, CoilMeetsItsEquationAtTheFlowTheValveFound) {
+  const ChilledWaterPlantParams params;
+  auto plant = plant_of(1e6);
+  ASSERT_TRUE(plant.set({Celsius(15), Celsius(20), Celsius(22), 1.05}).ok());
+  const auto s = run(plant, 9.5e5, weather(16, 9), 400);
+  // Written out from design figures, apart from the plant's code.
+  const double design_air = 1e6 / (1006.0 * 12.0) * 1.15 * 1006.0;
+  const double design_water = 60.57 * 0.998 / 1.407e6 * 0.6e6 * 2 * 4186.0;
+  const double air = s.crah_air.value() * 1006.0, water = s.chilled_flow.value() * 4186.0;
+  ASSERT_GT(water / design_water, 0.31);
+  ASSERT_LT(water / design_water, 0.99);
+  const double ua = params.crah.transfer_units * design_air * std::pow(air / design_air, 0.6) *
+                    std::pow(water / design_water, 0.3);
+  const double least = std::min(air, water), c = least / std::max(air, water), n = ua / least;
+  const double eps = (1 - std::exp(-n * (1 - c))) / (1 - c * std::exp(-n * (1 - c)));
+  EXPECT_NEAR(eps * least * (s.return_air - s.chilled_water).value() / s.coil_heat.value(), 1.0, 1e-5);
 }
 
 TEST(CoolingPlant, ZoneFollowsTheExactExponential) {

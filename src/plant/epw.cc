@@ -5,6 +5,7 @@
 #include <cmath>
 #include <optional>
 
+#include "base/assert.hpp"
 #include "base/gzip.hpp"
 #include "base/text.hpp"
 #include "plant/psychrometrics.hpp"
@@ -254,6 +255,7 @@ std::size_t WeatherSeries::row_ending_at(std::int64_t local_hour) const {
 }
 
 WeatherSample WeatherSeries::at(base::TimePoint t) const {
+  PJ_CHECK(t.ns > -base::kNever.ns + base::kNsPerDay && t.ns < base::kNever.ns - base::kNsPerDay);
   const std::int64_t local = t.ns + location_.utc_offset.ns;
   const std::int64_t hour = floor_div(local, base::kNsPerHour);
   const double share =

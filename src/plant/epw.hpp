@@ -47,6 +47,7 @@ class WeatherSeries {
   static base::Result<WeatherSeries> parse(std::string_view text, const std::string& name);
   static base::Result<WeatherSeries> read(base::Env& env, const std::string& path);
 
+  // Any time more than a day from the ends of TimePoint (PJ_CHECK), so kNever is refused.
   WeatherSample at(base::TimePoint t) const;
   const WeatherLocation& location() const { return location_; }
   // The hourly rows in file order.

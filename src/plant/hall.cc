@@ -65,6 +65,8 @@ Hall::Hall(HallSpec spec, base::SymbolTable& symbols, RequestStream requests)
     : spec_(std::move(spec)), symbols_(symbols), requests_(std::move(requests)), window_start_(spec_.start),
       now_(spec_.start), curve_(GpuPowerCurve::h200()) {}
 
+Hall::~Hall() = default;
+
 base::Result<std::unique_ptr<Hall>> Hall::make(HallSpec spec, base::SymbolTable& symbols, RequestStream requests) {
   std::unique_ptr<Hall> hall(new Hall(std::move(spec), symbols, std::move(requests)));
   PJ_TRY(hall->build());

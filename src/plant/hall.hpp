@@ -141,6 +141,8 @@ class Hall {
   // parallel size that does not divide a node, a model that does not fit.
   static base::Result<std::unique_ptr<Hall>> make(HallSpec spec, base::SymbolTable& symbols, RequestStream requests);
 
+  ~Hall();
+
   // Simulates the next window.
   void run_window();
 
@@ -151,11 +153,15 @@ class Hall {
   std::span<const MeterWindow> readings() const { return windows_; }
   std::span<const GpuWindow> gpus() const { return gpus_; }
   std::span<Replica> replicas() { return replicas_; }
+  std::span<const Replica> replicas() const { return replicas_; }
   std::span<const JobState> jobs() const { return jobs_; }
   std::span<const NodeMeters> node_meters() const { return node_meters_; }
+  std::span<const std::size_t> gpus_of(std::size_t node) const { return node_gpus_[node]; }
   const std::vector<energy::MeterId>& switch_meters() const { return switches_; }
   const CoolingState& cooling() const { return cooling_state_; }
   WeatherSample weather() const { return weather_; }
+  // Air at the servers' inlets, recirculation included.
+  base::Celsius inlet() const { return base::Celsius(inlet_c_); }
   // Loss that the conversion curve expects of a parent, given what its children read.
   base::Microjoules expected_loss(energy::MeterId parent, base::Microjoules children) const;
   energy::Provenance provenance(energy::MeterId meter) const;

@@ -1,8 +1,9 @@
-// Calibration of the LLM serving mechanism: global constants, and per-configuration factors over the batch size.
-// Rows are measurements of a serving engine at one batch limit (the columns of the ML.ENERGY leaderboard).
+// Calibration of the LLM serving mechanism: global constants, and per-configuration factors over the batch
+// size. Rows are measurements of a serving engine at one batch limit (the columns of the ML.ENERGY
+// leaderboard).
 //
-// Thread rule: values. Ownership: owns everything. Units: s, W, J, tokens; GPU watts are for all GPUs of a row.
-// Deterministic: no random numbers.
+// Thread rule: values. Ownership: owns everything. Units: s, W, J, tokens; GPU watts are for all GPUs of a
+// row. Deterministic: no random numbers.
 #pragma once
 
 #include <span>
@@ -16,16 +17,16 @@
 namespace perjoule::plant {
 
 struct LlmRow {
-  std::string task;   // gpqa, image-chat, lm-arena-chat, sourcegraph-fim, video-chat
+  std::string task;  // gpqa, image-chat, lm-arena-chat, sourcegraph-fim, video-chat
   std::string model;
   int gpus = 1;
   bool expert_parallel = false;
   double batch_limit = 0.0;
   double mean_batch = 0.0;
   double mean_output_tokens = 0.0;
-  double tokens_per_s = 0.0;      // output, whole replica
+  double tokens_per_s = 0.0;  // output, whole replica
   double median_token_gap_s = 0.0;
-  double watts = 0.0;             // all GPUs
+  double watts = 0.0;  // all GPUs
   double joules_per_token = 0.0;
 
   double step_seconds() const { return mean_batch / tokens_per_s; }
@@ -66,14 +67,16 @@ class LlmCalibration {
  public:
   // Constants fitted to the whole shipped table.
   static LlmCalibration shipped();
-  // Errors: bad_input for fewer than 60 rows, a value that is not positive and finite, or an unknown model or task.
+  // Errors: bad_input for fewer than 60 rows, a value that is not positive and finite, or an unknown model or
+  // task.
   static base::Result<LlmCalibration> fit(std::span<const LlmRow> rows);
 
   // The mechanism alone. Unknown model: bad_input.
   base::Result<LlmPrediction> predict(const LlmRow& setting) const;
   // Factors of one configuration from its measured rows (any order).
   base::Result<CalibrationCurve> curve(std::span<const LlmRow> rows) const;
-  static LlmPrediction apply(const LlmPrediction& mechanism, const CalibrationCurve& curve, const LlmRow& setting);
+  static LlmPrediction apply(const LlmPrediction& mechanism, const CalibrationCurve& curve,
+                             const LlmRow& setting);
 
   // Used by LlmCostModel for every batch size; empty: none.
   void set_curve(CalibrationCurve curve) { curve_ = std::move(curve); }

@@ -16,27 +16,35 @@ constexpr int kClockBisections = 30;
 
 base::Result<WeightFormat> format_of(const ServingConfig& c) {
   switch (c.weight_bits) {
-    case 0: return c.model.format;
-    case 16: return WeightFormat::kBf16;
-    case 8: return WeightFormat::kFp8;
-    case 4: return WeightFormat::kInt4;
+    case 0:
+      return c.model.format;
+    case 16:
+      return WeightFormat::kBf16;
+    case 8:
+      return WeightFormat::kFp8;
+    case 4:
+      return WeightFormat::kInt4;
     default:
-      return base::bad_input("cannot build the LLM cost model", "weight_bits", std::to_string(c.weight_bits) + " bits",
-                             "Use 0 (as published), 16, 8 or 4.");
+      return base::bad_input("cannot build the LLM cost model", "weight_bits",
+                             std::to_string(c.weight_bits) + " bits", "Use 0 (as published), 16, 8 or 4.");
   }
 }
 
 base::Status check(const ServingConfig& c) {
   const auto refuse = [](const char* field, double value, const char* hint) {
-    return base::bad_input("cannot build the LLM cost model", field, "the value is " + base::shortest_text(value), hint);
+    return base::bad_input("cannot build the LLM cost model", field,
+                           "the value is " + base::shortest_text(value), hint);
   };
-  if (c.model.layers <= 0 || c.model.hidden <= 0) return refuse("model", c.model.layers, "Use find_model_facts().");
-  if (c.tensor_parallel < 1 || c.tensor_parallel > 64) return refuse("tensor_parallel", c.tensor_parallel, "Use 1..64.");
+  if (c.model.layers <= 0 || c.model.hidden <= 0)
+    return refuse("model", c.model.layers, "Use find_model_facts().");
+  if (c.tensor_parallel < 1 || c.tensor_parallel > 64)
+    return refuse("tensor_parallel", c.tensor_parallel, "Use 1..64.");
   if (!(c.relative_clock > 0.0 && c.relative_clock <= 1.0))
     return refuse("relative_clock", c.relative_clock, "Use a clock over the highest clock, (0, 1].");
   if (!(c.power_cap_w >= 0.0)) return refuse("power_cap_w", c.power_cap_w, "Use watts, or 0 for none.");
   const GpuSpec& g = c.gpu;
-  for (const double v : {g.hbm_bytes_per_s, g.hbm_bytes, g.bf16_flops, g.fp8_flops, g.tdp_w, g.idle_context_w}) {
+  for (const double v :
+       {g.hbm_bytes_per_s, g.hbm_bytes, g.bf16_flops, g.fp8_flops, g.tdp_w, g.idle_context_w}) {
     if (!(v > 0.0) || !std::isfinite(v)) return refuse("gpu", v, "Every peak of the GPU must be positive.");
   }
   return base::ok_status();
@@ -50,35 +58,39 @@ double sum_below(double start, double batch, double limit, double steps) {
 
 }  // namespace
 
-base::Result<LlmCostModel> LlmCostModel::create(const ServingConfig& config, const LlmCalibration& calibration) {
+base::Result<LlmCostModel> LlmCostModel::create(const ServingConfig& config,
+                                                const LlmCalibration& calibration) {
   PJ_TRY(check(config));
   PJ_ASSIGN(const WeightFormat format, format_of(config));
   LlmCostModel model(config, calibration, format);
   if (model.kv_capacity_tokens_ < 1.0) {
     const double need = model.mechanism_.weight_bytes();
     return base::bad_input("cannot build the LLM cost model", std::string(config.model.name),
-                           base::si_text(need, "B") + " of weights per GPU leave no room for the KV cache in " +
+                           base::si_text(need, "B") +
+                               " of weights per GPU leave no room for the KV cache in " +
                                base::si_text(config.gpu.hbm_bytes, "B"),
                            "Use more GPUs per replica or fewer weight bits.");
   }
   return model;
 }
 
-LlmCostModel::LlmCostModel(const ServingConfig& config, const LlmCalibration& calibration, WeightFormat format)
+LlmCostModel::LlmCostModel(const ServingConfig& config, const LlmCalibration& calibration,
+                           WeightFormat format)
     : config_(config),
       mechanism_(calibration.parameters(), config.model, format, config.gpu, config.tensor_parallel,
                  config.expert_parallel),
       curve_(calibration.configuration_curve()) {
   const double room = kUsableMemory * config.gpu.hbm_bytes - mechanism_.weight_bytes();
-  // Window layers are counted in full: an upper bound on need. Without attention the state of a sequence stands in.
+  // Window layers are counted in full: an upper bound on need. Without attention the state of a sequence
+  // stands in.
   const double per_token = mechanism_.kv_bytes_per_token();
   kv_capacity_tokens_ = per_token > 0.0 ? room / per_token : 0.0;
   points_.reserve(kTableBatches);
   for (std::size_t b = 1; b <= kTableBatches; ++b) points_.push_back(compute_point(static_cast<double>(b)));
 }
 
-// The highest clock, at most the configured one, at which the step's mean power is within the cap. A real controller
-// averages over milliseconds, that is over many kernels, hence one clock per step.
+// The highest clock, at most the configured one, at which the step's mean power is within the cap. A real
+// controller averages over milliseconds, that is over many kernels, hence one clock per step.
 template <class Step>
 double LlmCostModel::clock_under_cap(Step&& watts_at) const {
   double high = config_.relative_clock;
@@ -96,15 +108,16 @@ double LlmCostModel::decode_clock(double batch) const {
     const StepCost fixed = cost_of(mechanism_.decode_fixed(batch, clock), clock);
     const KvRate rate = mechanism_.kv_rate(clock);
     const double window = mechanism_.window();
-    const double kv = batch * (rate.seconds_all * kCapContext + rate.seconds_local * std::min(kCapContext, window));
+    const double kv =
+        batch * (rate.seconds_all * kCapContext + rate.seconds_local * std::min(kCapContext, window));
     const double joules = fixed.gpu_joules + kv * (mechanism_.base_w(clock) + rate.dynamic_w);
-    return joules / (fixed.seconds + kv);
+    return curve_.at(batch).power * joules / (fixed.seconds + kv);
   });
 }
 
-double LlmCostModel::prefill_clock(double tokens, double kv_before) const {
+double LlmCostModel::prefill_clock(double tokens, double kv_before, double sequences) const {
   return clock_under_cap([&](double clock) {
-    const StepCost c = cost_of(mechanism_.prefill_alone(tokens, kv_before, clock), clock);
+    const StepCost c = cost_of(mechanism_.prefill_alone(tokens, kv_before, sequences, clock), clock);
     return c.gpu_joules / c.seconds;
   });
 }
@@ -115,8 +128,8 @@ StepCost LlmCostModel::cost_of(const StepKernels& kernels, double clock) const {
     sum.seconds += k.seconds, sum.dynamic_joules += k.dynamic_joules;
     sum.sm_seconds += k.sm_seconds, sum.dram_seconds += k.dram_seconds;
   }
-  return {sum.seconds, sum.dynamic_joules + mechanism_.base_w(clock) * sum.seconds, sum.sm_seconds / sum.seconds,
-          sum.dram_seconds / sum.seconds};
+  return {sum.seconds, sum.dynamic_joules + mechanism_.base_w(clock) * sum.seconds,
+          sum.sm_seconds / sum.seconds, sum.dram_seconds / sum.seconds};
 }
 
 LlmCostModel::Point LlmCostModel::compute_point(double batch) const {
@@ -154,7 +167,9 @@ LlmCostModel::Point LlmCostModel::point_at(double batch) const {
           mix(l.kv_dram, h.kv_dram)};
 }
 
-StepCost LlmCostModel::decode(double batch, double kv_tokens) const { return decode_run(batch, kv_tokens, 1); }
+StepCost LlmCostModel::decode(double batch, double kv_tokens) const {
+  return decode_run(batch, kv_tokens, 1);
+}
 
 StepCost LlmCostModel::decode_run(double batch, double kv_tokens_start, std::int64_t steps) const {
   if (steps <= 0) return {};
@@ -172,15 +187,15 @@ StepCost LlmCostModel::decode_run(double batch, double kv_tokens_start, std::int
   return out;
 }
 
-StepCost LlmCostModel::prefill(double prompt_tokens, double kv_before) const {
-  if (!(prompt_tokens > 0.0)) return {};
-  const double clock = prefill_clock(prompt_tokens, kv_before);
-  return cost_of(mechanism_.prefill_alone(prompt_tokens, kv_before, clock), clock);
+StepCost LlmCostModel::prefill(double prompt_tokens, double kv_before, double sequences) const {
+  if (!(prompt_tokens > 0.0 && sequences > 0.0)) return {};
+  const double clock = prefill_clock(prompt_tokens, kv_before, sequences);
+  return cost_of(mechanism_.prefill_alone(prompt_tokens, kv_before, sequences, clock), clock);
 }
 
 StepCost LlmCostModel::prefill_added(double prompt_tokens, double kv_before) const {
   if (!(prompt_tokens > 0.0)) return {};
-  const double clock = prefill_clock(prompt_tokens, kv_before);
+  const double clock = prefill_clock(prompt_tokens, kv_before, 1.0);
   return cost_of(mechanism_.prefill_added(prompt_tokens, kv_before, clock), clock);
 }
 
@@ -202,8 +217,8 @@ std::vector<KernelShare> LlmCostModel::decode_kernels(double batch, double kv_to
   const double clock = decode_clock(batch);
   StepKernels kernels = mechanism_.decode_fixed(batch, clock);
   const KvRate rate = mechanism_.kv_rate(clock);
-  const double seconds = rate.seconds_all * kv_tokens +
-                         rate.seconds_local * std::min(kv_tokens, batch * mechanism_.window());
+  const double seconds =
+      rate.seconds_all * kv_tokens + rate.seconds_local * std::min(kv_tokens, batch * mechanism_.window());
   const auto split = mechanism_.attention_split(false);
   const std::array attention{Kernel::kQkT, Kernel::kSoftmax, Kernel::kAv};
   for (std::size_t i = 0; i < attention.size(); ++i) {
@@ -215,8 +230,8 @@ std::vector<KernelShare> LlmCostModel::decode_kernels(double batch, double kv_to
 }
 
 std::vector<KernelShare> LlmCostModel::prefill_kernels(double prompt_tokens, double kv_before) const {
-  const double clock = prefill_clock(prompt_tokens, kv_before);
-  return shares(mechanism_.prefill_alone(prompt_tokens, kv_before, clock), clock);
+  const double clock = prefill_clock(prompt_tokens, kv_before, 1.0);
+  return shares(mechanism_.prefill_alone(prompt_tokens, kv_before, 1.0, clock), clock);
 }
 
 }  // namespace perjoule::plant

@@ -1,9 +1,11 @@
-// What one step of LLM serving costs on one GPU of a replica: time, energy, activity; and how that divides over kernels.
-// Decode is linear in the KV tokens read (piecewise with sliding windows), so a run of steps has a closed form.
-// Mechanism, constants, residuals: docs/models/llm-serving.md. Quality of every figure: modelled.
+// What one step of LLM serving costs on one GPU of a replica: time, energy, activity; and how that divides
+// over kernels. Decode is linear in the KV tokens read (piecewise with sliding windows), so a run of steps
+// has a closed form. Mechanism, constants, residuals: docs/models/llm-serving.md. Quality of every figure:
+// modelled.
 //
-// Thread rule: const use from any thread after create(). Ownership: owns everything. Units: s, J per GPU (the whole draw,
-// base power included), tokens. decode() and decode_run() are a table look-up: tens of nanoseconds.
+// Thread rule: const use from any thread after create(). Ownership: owns everything. Units: s, J per GPU (the
+// whole draw, base power included), tokens. decode() and decode_run() are a table look-up: tens of
+// nanoseconds.
 #pragma once
 
 #include <cstdint>
@@ -26,11 +28,11 @@ struct StepCost {
 struct ServingConfig {
   ModelFacts model;
   GpuSpec gpu;
-  int tensor_parallel = 1;      // GPUs that share one copy of the model
+  int tensor_parallel = 1;       // GPUs that share one copy of the model
   bool expert_parallel = false;  // routed experts are spread whole over those GPUs
-  int weight_bits = 0;          // 0: as published; else 16, 8 or 4 for every linear layer
-  double relative_clock = 1.0;  // core clock over the highest, (0, 1]
-  double power_cap_w = 0.0;     // per GPU; 0: none
+  int weight_bits = 0;           // 0: as published; else 16, 8 or 4 for every linear layer
+  double relative_clock = 1.0;   // core clock over the highest, (0, 1]
+  double power_cap_w = 0.0;      // per GPU; 0: none
 };
 
 struct KernelShare {
@@ -48,10 +50,12 @@ class LlmCostModel {
 
   // One decode step: `batch` sequences (any value >= 1) whose caches hold `kv_tokens` in total.
   StepCost decode(double batch, double kv_tokens) const;
-  // `steps` decode steps; the caches grow by one token per sequence and step. Seconds and joules of the whole run.
+  // `steps` decode steps; the caches grow by one token per sequence and step. Seconds and joules of the whole
+  // run.
   StepCost decode_run(double batch, double kv_tokens_start, std::int64_t steps) const;
-  // One step that does nothing but compute `prompt_tokens` behind `kv_before` cached tokens of the same sequence.
-  StepCost prefill(double prompt_tokens, double kv_before = 0.0) const;
+  // One step that does nothing but compute `prompt_tokens` in all, of `sequences` prompts of equal length,
+  // each behind `kv_before` cached tokens. Zero cost for no tokens.
+  StepCost prefill(double prompt_tokens, double kv_before = 0.0, double sequences = 1.0) const;
   // What the same prompt adds to a decode step that carries it (chunked prefill).
   StepCost prefill_added(double prompt_tokens, double kv_before = 0.0) const;
 
@@ -77,7 +81,7 @@ class LlmCostModel {
   Point compute_point(double batch) const;
   Point point_at(double batch) const;
   double decode_clock(double batch) const;
-  double prefill_clock(double tokens, double kv_before) const;
+  double prefill_clock(double tokens, double kv_before, double sequences) const;
   template <class Step>
   double clock_under_cap(Step&& watts_at) const;
   StepCost cost_of(const StepKernels& kernels, double clock) const;

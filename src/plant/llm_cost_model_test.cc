@@ -52,9 +52,9 @@ TEST(LlmCostModel, ARunOfStepsEqualsItsSteps) {
 TEST(LlmCostModel, ARunThatCrossesTheSlidingWindowEqualsItsSteps) {
   ServingConfig c = llama_on_h200();
   c.model = find_model_facts("gemma-3-27b-it").value();
-  expect_closed_form(c, 24.0, 24.0 * 900.0, 400);   // crosses 1,024
-  expect_closed_form(c, 24.0, 24.0 * 2000.0, 50);   // beyond
-  expect_closed_form(c, 23.3, 24.0 * 100.0, 3);     // before
+  expect_closed_form(c, 24.0, 24.0 * 900.0, 400);  // crosses 1,024
+  expect_closed_form(c, 24.0, 24.0 * 2000.0, 50);  // beyond
+  expect_closed_form(c, 23.3, 24.0 * 100.0, 3);    // before
 }
 
 void expect_shares(const std::vector<KernelShare>& kernels) {
@@ -76,6 +76,57 @@ TEST(LlmCostModel, KernelSharesAddUpToTheStep) {
     expect_shares(m.decode_kernels(64.0, 64e3));
     expect_shares(m.prefill_kernels(2000.0));
   }
+}
+
+TEST(LlmCostModel, AttentionKernelsAreTheKvPartOfTheStep) {
+  const auto m = LlmCostModel::create(llama_on_h200()).value();
+  const StepCost with = m.decode(64.0, 64e3), without = m.decode(64.0, 0.0);
+  double time = 0.0, energy = 0.0;
+  for (const auto& k : m.decode_kernels(64.0, 64e3)) {
+    if (k.name == "qk_t" || k.name == "softmax" || k.name == "av")
+      time += k.time_share, energy += k.energy_share;
+  }
+  EXPECT_NEAR(time * with.seconds, with.seconds - without.seconds, 1e-12);
+  EXPECT_NEAR(energy * with.gpu_joules, with.gpu_joules - without.gpu_joules, 1e-9);
+}
+
+TEST(LlmCostModel, KernelsAreThoseOfTheArchitecture) {
+  ServingConfig c = llama_on_h200();
+  c.model = find_model_facts("gpt-oss-120b").value();
+  const auto m = LlmCostModel::create(c).value();
+  const auto kernels = m.decode_kernels(8.0, 8e3);
+  const auto count = [&](std::string_view name) {
+    for (const auto& k : kernels) {
+      if (k.name == name) return k.layer_count;
+    }
+    return 0;
+  };
+  EXPECT_EQ(count("moe_experts"), 36);
+  EXPECT_EQ(count("qkv_proj"), 36);
+  EXPECT_EQ(count("all_reduce"), 72);  // two per layer
+  EXPECT_EQ(count("ffn_down"), 0);
+  EXPECT_EQ(count("lm_head"), 1);
+}
+
+TEST(LlmCostModel, BatchesBetweenAndBeyondTheTableAreContinuous) {
+  const auto m = LlmCostModel::create(llama_on_h200()).value();
+  const double low = m.decode(40.0, 4e4).seconds, high = m.decode(41.0, 4e4).seconds;
+  EXPECT_NEAR(m.decode(40.25, 4e4).seconds, low + 0.25 * (high - low), 1e-12);
+  EXPECT_NEAR(m.decode(2048.5, 4e4).seconds / m.decode(2048.0, 4e4).seconds, 1.0, 1e-3);
+  EXPECT_NEAR(m.decode(2047.75, 4e4).seconds / m.decode(2048.0, 4e4).seconds, 1.0, 1e-3);
+}
+
+TEST(LlmCostModel, PromptCostGrowsWithTheSquareOfItsLengthInAttention) {
+  const auto m = LlmCostModel::create(llama_on_h200()).value();
+  const double first = m.prefill(4096.0).seconds, second = m.prefill(4096.0, 4096.0).seconds;
+  // Extra pairs: 4096 x 4096, four FLOP each per head dimension and head, 80 layers, two GPUs.
+  const double flops = 4096.0 * 4096.0 * 4.0 * 64.0 * 128.0 * 80.0 / 2.0;
+  const double rate = 989e12 * LlmCalibration::shipped().parameters().flops_attention;
+  EXPECT_NEAR(second - first, flops / rate, 1e-9);
+  // Two prompts of half the length have half the pairs.
+  const double sampled = LlmCalibration::shipped().parameters().seconds_per_sequence;
+  EXPECT_NEAR(first - m.prefill(4096.0, 0.0, 2.0).seconds, 0.25 * flops / rate - sampled, 1e-4);
+  EXPECT_LT(m.prefill_added(4096.0).seconds, first);  // no weights to read, no launches
 }
 
 TEST(LlmCostModel, DecodeAtBatchOneIsBoundByReadingTheWeights) {

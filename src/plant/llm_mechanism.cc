@@ -11,12 +11,12 @@ constexpr double kReferenceBandwidth = 3.35e12;
 constexpr double kReferenceBf16 = 989e12;
 constexpr double kReferenceFp8 = 1979e12;
 constexpr double kReferenceIdleW = 112.0;
-// Part of the power of moving data that the memory itself draws; the rest is caches and cores, and follows V^2. About
-// 4 pJ per bit of HBM3 at the reference bandwidth.
+// Part of the power of moving data that the memory itself draws; the rest is caches and cores, and follows
+// V^2. About 4 pJ per bit of HBM3 at the reference bandwidth.
 constexpr double kReferenceHbmW = 110.0;
 constexpr double kFourBitBytes = 0.53125;  // 4 bits and a shared 8-bit scale per 32 values
 constexpr double kTileRows = 128.0;
-constexpr double kScanFlops = 0.1;         // share of peak that the state-space scan of a prompt reaches
+constexpr double kScanFlops = 0.1;  // share of peak that the state-space scan of a prompt reaches
 // A softmax element costs about five operations on units with 1/15 of the tensor cores' rate.
 constexpr double kSoftmaxWork = 75.0;
 
@@ -27,7 +27,8 @@ constexpr std::array kRows{
     LlmParameterRow{"bandwidth_kv", &P::bandwidth_kv, .7, .2, 1.0, .3},
     LlmParameterRow{"bandwidth_ssm", &P::bandwidth_ssm, .6, .1, 1.0, .3},
     LlmParameterRow{"flops_dense", &P::flops_dense, .65, .2, 1.0, .2},
-    LlmParameterRow{"flops_experts", &P::flops_experts, .3, .05, 1.0, .5},
+    LlmParameterRow{"flops_experts", &P::flops_experts, .5, .2, 1.0, .3},
+    LlmParameterRow{"expert_half_rows", &P::expert_half_rows, 64, 1, 2000, 1},
     LlmParameterRow{"flops_attention", &P::flops_attention, .3, .03, 1.0, .5},
     LlmParameterRow{"seconds_per_layer", &P::seconds_per_layer, 15e-6, 1e-6, 300e-6, 1},
     LlmParameterRow{"seconds_per_step", &P::seconds_per_step, 2e-3, 1e-5, 1e-2, 1},
@@ -35,7 +36,8 @@ constexpr std::array kRows{
     LlmParameterRow{"seconds_per_ssm_layer", &P::seconds_per_ssm_layer, 20e-6, 1e-7, 300e-6, 1},
     LlmParameterRow{"seconds_per_sequence", &P::seconds_per_sequence, 20e-6, 1e-7, 2e-4, 1},
     LlmParameterRow{"all_reduce_seconds", &P::all_reduce_seconds, 10e-6, 1e-6, 2e-4, 1},
-    LlmParameterRow{"all_reduce_bytes_per_s", &P::all_reduce_bytes_per_s, 200e9, 20e9, 900e9, .7},
+    LlmParameterRow{"all_reduce_bytes_per_s", &P::all_reduce_bytes_per_s, 200e9, 20e9, 450e9, .7},
+    LlmParameterRow{"expert_exchange_seconds", &P::expert_exchange_seconds, 10e-6, 1e-7, 2e-4, 1},
     LlmParameterRow{"fp8_block_padding", &P::fp8_block_padding, .5, .01, 10, 1},
     LlmParameterRow{"expert_imbalance", &P::expert_imbalance, .5, .01, 2, 1},
     LlmParameterRow{"coverage", &P::coverage, .9, .3, 1.2, .3},
@@ -59,11 +61,11 @@ constexpr std::array kRows{
     LlmParameterRow{"base_w", &P::base_w, 150, 115, 300, .3},
     LlmParameterRow{"memory_w", &P::memory_w, 400, 100, 900, .5},
     LlmParameterRow{"compute_w", &P::compute_w, 600, 50, 1500, .5},
-    LlmParameterRow{"expert_compute_w", &P::expert_compute_w, 600, 50, 1500, .5},
+    LlmParameterRow{"expert_compute_w", &P::expert_compute_w, 400, 50, 900, .5},
     LlmParameterRow{"link_w", &P::link_w, 100, 1, 500, 1},
     LlmParameterRow{"fp8_tile_w", &P::fp8_tile_w, 300, 1, 1200, 1},
     LlmParameterRow{"attention_w", &P::attention_w, 300, 50, 900, .5},
-    LlmParameterRow{"ceiling_w", &P::ceiling_w, 680, 600, 720, .03},
+    LlmParameterRow{"ceiling_w", &P::ceiling_w, 680, 600, 700, .03},
 };
 
 void add(StepKernels& s, Kernel k, const KernelCost& c) {
@@ -96,14 +98,19 @@ LlmParameters llm_parameters_at_start() {
 
 std::string_view kernel_name(Kernel k) {
   constexpr std::array<std::string_view, kKernels> kNames{
-      "qkv_proj", "qk_t", "softmax", "av", "out_proj", "ffn_gate_up", "ffn_down", "moe_router",
-      "moe_experts", "ssm_scan", "norm", "all_reduce", "embed", "lm_head", "sampling", "host_gap"};
+      "qkv_proj",    "qk_t",     "softmax", "av",         "out_proj", "ffn_gate_up", "ffn_down", "moe_router",
+      "moe_experts", "ssm_scan", "norm",    "all_reduce", "embed",    "lm_head",     "sampling", "host_gap"};
   return kNames[static_cast<std::size_t>(k)];
 }
 
 LlmMechanism::LlmMechanism(const LlmParameters& parameters, const ModelFacts& facts, WeightFormat format,
                            const GpuSpec& gpu, int gpus, bool expert_parallel)
-    : p_(parameters), facts_(facts), format_(format), gpu_(gpu), gpus_(gpus), expert_parallel_(expert_parallel) {
+    : p_(parameters),
+      facts_(facts),
+      format_(format),
+      gpu_(gpu),
+      gpus_(gpus),
+      expert_parallel_(expert_parallel) {
   const bool all8 = format == WeightFormat::kFp8 || format == WeightFormat::kFp8Block;
   const bool ffn8 = all8 || format == WeightFormat::kFp8Ffn;
   const bool all4 = format == WeightFormat::kInt4;
@@ -122,11 +129,14 @@ LlmMechanism::LlmMechanism(const LlmParameters& parameters, const ModelFacts& fa
 
   const bool experts8 = all8 || format == WeightFormat::kFp8Experts;
   const double expert = facts.moe_layers * facts.expert_parameters();
-  const double expert_bytes = experts8 ? 1.0 : (all4 || format == WeightFormat::kMxfp4Experts) ? kFourBitBytes : 2.0;
-  experts_ = {Kernel::kMoeExperts, expert * expert_bytes, 2.0 * expert, experts8 ? gpu.fp8_flops : gpu.bf16_flops,
-              experts8 ? kReferenceFp8 : kReferenceBf16};
+  const double expert_bytes = experts8                                          ? 1.0
+                              : (all4 || format == WeightFormat::kMxfp4Experts) ? kFourBitBytes
+                                                                                : 2.0;
+  experts_ = {Kernel::kMoeExperts, expert * expert_bytes, 2.0 * expert,
+              experts8 ? gpu.fp8_flops : gpu.bf16_flops, experts8 ? kReferenceFp8 : kReferenceBf16};
   experts_per_gpu_ = facts.experts / gpus_;
-  weight_bytes_ += experts_.bytes * experts_per_gpu_ + (facts.tied_embedding ? 0.0 : 2.0 * facts.head_parameters()) / gpus_;
+  weight_bytes_ += experts_.bytes * experts_per_gpu_ +
+                   (facts.tied_embedding ? 0.0 : 2.0 * facts.head_parameters()) / gpus_;
 
   // A KV head cannot be split: beyond one GPU per KV head the cache is copied.
   const double share = std::max(1.0 / gpus_, 1.0 / facts.kv_heads);
@@ -179,7 +189,8 @@ KernelCost LlmMechanism::gemm(const Gemm& g, double tokens, double bytes, double
 double LlmMechanism::touched_experts(double tokens) const {
   const double share = facts_.experts_per_token / double(facts_.experts);
   const double draws = std::max(1.0, tokens * p_.coverage);
-  const double covered = share * draws > 30.0 ? 1.0 : 1.0 - std::exp(draws * std::log1p(-std::min(share, 0.999)));
+  const double covered =
+      share * draws > 30.0 ? 1.0 : 1.0 - std::exp(draws * std::log1p(-std::min(share, 0.999)));
   const double spread = std::sqrt(experts_per_gpu_ * covered * (1.0 - covered));
   const double imbalance = expert_parallel_ ? p_.expert_imbalance * busiest_of(gpus_) * spread : 0.0;
   return std::min(experts_per_gpu_ * covered + imbalance, experts_per_gpu_);
@@ -187,22 +198,27 @@ double LlmMechanism::touched_experts(double tokens) const {
 
 KernelCost LlmMechanism::experts(double tokens, double clock, bool with_weights) const {
   if (facts_.moe_layers == 0) return {};
-  const double touched = with_weights ? touched_experts(tokens) : 0.0;
+  const double active = touched_experts(tokens);
+  const double touched = with_weights ? active : 0.0;
   const double bytes = touched * experts_.bytes;
   const double flops = tokens * facts_.experts_per_token * experts_.flops_per_token / gpus_;
   double bandwidth = gpu_.hbm_bytes_per_s * p_.bandwidth_experts;
   if (format_ == WeightFormat::kMxfp4Experts) bandwidth *= p_.mxfp4_bandwidth;
   if (facts_.experts_per_token == 1) bandwidth *= p_.single_expert_bandwidth;
-  const double padding = format_ == WeightFormat::kFp8Block
-                             ? touched * experts_.flops_per_token * kTileRows / experts_.peak * p_.fp8_block_padding
-                             : 0.0;
+  const double padding = format_ == WeightFormat::kFp8Block ? touched * experts_.flops_per_token * kTileRows /
+                                                                  experts_.peak * p_.fp8_block_padding
+                                                            : 0.0;
   const double memory = bytes / bandwidth;
-  const double compute = std::max(flops / (experts_.peak * p_.flops_experts), padding) / clock;
+  // Few rows per expert leave its matrix tiles mostly empty.
+  const double rows = tokens * facts_.experts_per_token / (active * gpus_);
+  const double reached = p_.flops_experts * rows / (rows + p_.expert_half_rows);
+  const double busy = flops / (experts_.peak * reached);
+  const double compute = std::max(busy, padding) / clock;
   const double v2 = gpu_.voltage_squared(clock);
   KernelCost out;
   out.seconds = std::max(memory, compute) + 0.5 * p_.overlap * std::min(memory, compute);
-  out.dynamic_joules = memory_joules(bytes, clock) +
-                       v2 * (p_.expert_compute_w * flops / experts_.reference_peak + p_.fp8_tile_w * padding);
+  out.dynamic_joules =
+      memory_joules(bytes, clock) + v2 * (p_.expert_compute_w * busy + p_.fp8_tile_w * padding);
   out.sm_seconds = flops / experts_.peak;
   out.dram_seconds = bytes / gpu_.hbm_bytes_per_s;
   return bounded(out, clock);
@@ -213,7 +229,8 @@ double LlmMechanism::all_reduce_seconds(double tokens, bool latency) const {
   if (gpus_ <= 1.0) return 0.0;
   const double bytes = tokens * facts_.hidden * 2.0 * 2.0 * (gpus_ - 1.0) / gpus_;
   const double start = latency ? p_.all_reduce_seconds * std::log2(gpus_) : 0.0;
-  return 2.0 * facts_.layers * (start + bytes / p_.all_reduce_bytes_per_s);
+  const double exchange = latency && expert_parallel_ ? p_.expert_exchange_seconds * std::log2(gpus_) : 0.0;
+  return 2.0 * facts_.layers * (start + bytes / p_.all_reduce_bytes_per_s) + facts_.moe_layers * exchange;
 }
 
 void LlmMechanism::add_linear(StepKernels& out, double tokens, double head_rows, bool with_weights,
@@ -245,11 +262,10 @@ void LlmMechanism::add_link(StepKernels& out, double tokens, bool latency) const
 }
 
 void LlmMechanism::add_scan(StepKernels& out, double tokens, double clock) const {
-  const double flops = tokens * facts_.ssm_layers * 6.0 * facts_.ssm_heads * facts_.ssm_head_dim *
-                       facts_.ssm_state / gpus_;
+  const double flops =
+      tokens * facts_.ssm_layers * 6.0 * facts_.ssm_heads * facts_.ssm_head_dim * facts_.ssm_state / gpus_;
   const double seconds = flops / (gpu_.bf16_flops * kScanFlops * clock);
-  add(out, Kernel::kSsm,
-      bounded({seconds, p_.attention_w * seconds, flops / gpu_.bf16_flops, 0.0}, clock));
+  add(out, Kernel::kSsm, bounded({seconds, p_.attention_w * seconds, flops / gpu_.bf16_flops, 0.0}, clock));
 }
 
 StepKernels LlmMechanism::decode_fixed(double batch, double clock) const {
@@ -281,8 +297,9 @@ KvRate LlmMechanism::kv_rate(double clock) const {
   return out;
 }
 
-void LlmMechanism::add_attention(StepKernels& out, double tokens, double kv_before, double clock) const {
-  const double pairs = tokens * (kv_before + 0.5 * tokens);
+void LlmMechanism::add_attention(StepKernels& out, double tokens, double kv_before, double sequences,
+                                 double clock) const {
+  const double pairs = tokens * (kv_before + 0.5 * tokens / sequences);
   const double window = facts_.window;
   const double local = facts_.local_layers > 0 ? std::min(pairs, tokens * window) : 0.0;
   const double flops =
@@ -302,18 +319,19 @@ void LlmMechanism::add_attention(StepKernels& out, double tokens, double kv_befo
 StepKernels LlmMechanism::prefill_added(double tokens, double kv_before, double clock) const {
   StepKernels out{};
   add_linear(out, tokens, 1.0, false, clock);
-  add_attention(out, tokens, kv_before, clock);
+  add_attention(out, tokens, kv_before, 1.0, clock);
   add_scan(out, tokens, clock);
   add_link(out, tokens, false);
   return out;
 }
 
-StepKernels LlmMechanism::prefill_alone(double tokens, double kv_before, double clock) const {
+StepKernels LlmMechanism::prefill_alone(double tokens, double kv_before, double sequences,
+                                        double clock) const {
   StepKernels out{};
-  add_linear(out, tokens, 1.0, true, clock);
-  add_attention(out, tokens, kv_before, clock);
+  add_linear(out, tokens, sequences, true, clock);
+  add_attention(out, tokens, kv_before, sequences, clock);
   add_scan(out, tokens, clock);
-  add_overhead(out, tokens, 1.0, clock);
+  add_overhead(out, tokens, sequences, clock);
   add_link(out, tokens, true);
   return out;
 }
@@ -340,15 +358,22 @@ int LlmMechanism::layer_count(Kernel k) const {
     case Kernel::kQkT:
     case Kernel::kSoftmax:
     case Kernel::kAv:
-    case Kernel::kOut: return facts_.attention_layers;
+    case Kernel::kOut:
+      return facts_.attention_layers;
     case Kernel::kFfnGateUp:
-    case Kernel::kFfnDown: return facts_.dense_ffn_layers + (facts_.shared_ffn > 0 ? facts_.moe_layers : 0);
+    case Kernel::kFfnDown:
+      return facts_.dense_ffn_layers + (facts_.shared_ffn > 0 ? facts_.moe_layers : 0);
     case Kernel::kMoeRouter:
-    case Kernel::kMoeExperts: return facts_.moe_layers;
-    case Kernel::kSsm: return facts_.ssm_layers;
-    case Kernel::kNorm: return facts_.layers;
-    case Kernel::kAllReduce: return gpus_ > 1.0 ? 2 * facts_.layers : 0;
-    default: return 1;
+    case Kernel::kMoeExperts:
+      return facts_.moe_layers;
+    case Kernel::kSsm:
+      return facts_.ssm_layers;
+    case Kernel::kNorm:
+      return facts_.layers;
+    case Kernel::kAllReduce:
+      return gpus_ > 1.0 ? 2 * facts_.layers : 0;
+    default:
+      return 1;
   }
 }
 

@@ -9,12 +9,13 @@ namespace perjoule::plant {
 namespace {
 
 // Rows are built from small pieces so that one text tower is written once.
-constexpr ModelFacts dense(std::string_view family, int layers, int hidden, int heads, int kv_heads, int head_dim,
-                           int ffn, int vocab) {
+constexpr ModelFacts dense(std::string_view family, int layers, int hidden, int heads, int kv_heads,
+                           int head_dim, int ffn, int vocab) {
   ModelFacts m;
   m.family = family;
   m.layers = m.attention_layers = m.dense_ffn_layers = layers;
-  m.hidden = hidden, m.heads = heads, m.kv_heads = kv_heads, m.head_dim = head_dim, m.ffn = ffn, m.vocab = vocab;
+  m.hidden = hidden, m.heads = heads, m.kv_heads = kv_heads, m.head_dim = head_dim, m.ffn = ffn,
+  m.vocab = vocab;
   return m;
 }
 
@@ -36,7 +37,8 @@ constexpr ModelFacts with_window(ModelFacts m, int local_layers, int window) {
 constexpr ModelFacts named(ModelFacts m, std::string_view name, WeightFormat format = WeightFormat::kBf16,
                            VisionFacts vision = {}) {
   m.name = name, m.format = format, m.vision = vision;
-  // The size of the vision towers' share of the work was derived from their layer counts, not published as a total.
+  // The size of the vision towers' share of the work was derived from their layer counts, not published as a
+  // total.
   m.unsure = vision.kind != ImageTokens::kNone;
   return m;
 }
@@ -73,13 +75,14 @@ constexpr ModelFacts kQwen235 =
     with_experts(dense("qwen3-235b-a22b", 94, 4096, 64, 4, 128, 12288, 151936), {94, 128, 8, 1536});
 constexpr ModelFacts kLlama70 = dense("llama-3-70b", 80, 8192, 64, 8, 128, 28672, 128256);
 constexpr ModelFacts kLlama4 = dense("llama-4", 48, 5120, 40, 8, 128, 16384, 202048);
-constexpr ModelFacts kNemotron9 = hybrid(dense("nemotron-nano-9b", 56, 4480, 40, 8, 128, 15680, 131072), 27, 25, 4);
+constexpr ModelFacts kNemotron9 =
+    hybrid(dense("nemotron-nano-9b", 56, 4480, 40, 8, 128, 15680, 131072), 27, 25, 4);
 constexpr ModelFacts kNemotron12 =
     hybrid(dense("nemotron-nano-12b", 62, 5120, 40, 8, 128, 20480, 131072), 28, 28, 6);
-constexpr ModelFacts kGptOss20 =
-    with_window(with_experts(dense("gpt-oss-20b", 24, 2880, 64, 8, 64, 2880, 201088), {24, 32, 4, 2880}), 12, 128);
-constexpr ModelFacts kGptOss120 =
-    with_window(with_experts(dense("gpt-oss-120b", 36, 2880, 64, 8, 64, 2880, 201088), {36, 128, 4, 2880}), 18, 128);
+constexpr ModelFacts kGptOss20 = with_window(
+    with_experts(dense("gpt-oss-20b", 24, 2880, 64, 8, 64, 2880, 201088), {24, 32, 4, 2880}), 12, 128);
+constexpr ModelFacts kGptOss120 = with_window(
+    with_experts(dense("gpt-oss-120b", 36, 2880, 64, 8, 64, 2880, 201088), {36, 128, 4, 2880}), 18, 128);
 
 constexpr std::array kFacts{
     named(kQwen8, "Qwen/Qwen3-8B"),
@@ -105,8 +108,8 @@ constexpr std::array kFacts{
     named(dense("llama-3.1-8b", 32, 4096, 32, 8, 128, 14336, 128256), "meta-llama/Llama-3.1-8B-Instruct"),
     named(kLlama70, "meta-llama/Llama-3.1-70B-Instruct"),
     named(kLlama70, "meta-llama/Llama-3.3-70B-Instruct"),
-    named(dense("llama-3.1-405b", 126, 16384, 128, 8, 128, 53248, 128256), "meta-llama/Llama-3.1-405B-Instruct-FP8",
-          WeightFormat::kFp8Ffn),
+    named(dense("llama-3.1-405b", 126, 16384, 128, 8, 128, 53248, 128256),
+          "meta-llama/Llama-3.1-405B-Instruct-FP8", WeightFormat::kFp8Ffn),
     named(with_window(with_experts(kLlama4, {48, 16, 1, 8192, 8192}), 36, 8192),
           "meta-llama/Llama-4-Scout-17B-16E-Instruct", WeightFormat::kBf16, kLlama4Vision),
     named(with_window(with_experts(kLlama4, {24, 128, 1, 8192, 8192}), 36, 8192),

@@ -1,6 +1,7 @@
-// Published shape of large language models: what a serving cost mechanism needs to count weights, FLOPs and KV bytes.
-// Sources: each model's public configuration file; the parameter totals that follow from a row are tested against the
-// published totals. Thread rule: constant data. Ownership: views into static storage. Units: counts; bytes where named.
+// Published shape of large language models: what a serving cost mechanism needs to count weights, FLOPs and
+// KV bytes. Sources: each model's public configuration file; the parameter totals that follow from a row are
+// tested against the published totals. Thread rule: constant data. Ownership: views into static storage.
+// Units: counts; bytes where named.
 #pragma once
 
 #include <cstdint>
@@ -15,29 +16,29 @@ namespace perjoule::plant {
 // How the published weights are stored. Embedding, output head and router are 16 bit in all of them.
 enum class WeightFormat : std::uint8_t {
   kBf16,
-  kFp8,         // every linear layer, one scale per tensor or channel
-  kFp8Block,    // every linear layer, one scale per 128 x 128 block
-  kFp8Ffn,      // feed-forward layers only
-  kFp8Experts,  // routed experts only
+  kFp8,           // every linear layer, one scale per tensor or channel
+  kFp8Block,      // every linear layer, one scale per 128 x 128 block
+  kFp8Ffn,        // feed-forward layers only
+  kFp8Experts,    // routed experts only
   kMxfp4Experts,  // routed experts at 4.25 bits, computed in 16 bit
-  kInt4,        // every linear layer at 4.25 bits, computed in 16 bit
+  kInt4,          // every linear layer at 4.25 bits, computed in 16 bit
 };
 
 // How an image becomes tokens.
 enum class ImageTokens : std::uint8_t {
   kNone,
-  kPerArea,   // one token per `pixels_per_token`
-  kFixed,     // `tokens_per_tile`, once
-  kPerTile,   // `tokens_per_tile` for each tile and once for the whole image
+  kPerArea,  // one token per `pixels_per_token`
+  kFixed,    // `tokens_per_tile`, once
+  kPerTile,  // `tokens_per_tile` for each tile and once for the whole image
 };
 
 struct VisionFacts {
   ImageTokens kind = ImageTokens::kNone;
   double pixels_per_token = 0.0;
   double tokens_per_tile = 0.0;
-  double patches_per_token = 0.0;   // encoder positions per token handed to the language model
+  double patches_per_token = 0.0;  // encoder positions per token handed to the language model
   double encoder_parameters = 0.0;
-  bool has_audio = false;           // the same request also carries an audio track through a host-side pipeline
+  bool has_audio = false;  // the same request also carries an audio track through a host-side pipeline
 };
 
 struct ModelFacts {
@@ -67,7 +68,8 @@ struct ModelFacts {
   int ssm_groups = 0;
   WeightFormat format = WeightFormat::kBf16;
   VisionFacts vision;
-  // Models of one family share a text tower: a test that leaves out one but trains on another is easier than it looks.
+  // Models of one family share a text tower: a test that leaves out one but trains on another is easier than
+  // it looks.
   std::string_view family;
   bool unsure = false;  // at least one figure was not found in a public configuration
 
@@ -80,10 +82,10 @@ struct ModelFacts {
   double router_parameters() const { return double(hidden) * experts; }
   double ssm_parameters() const;
   double head_parameters() const { return double(hidden) * vocab; }
-  double total_parameters() const;      // language model without vision or audio towers
-  double active_parameters() const;     // touched by one token, embedding table included once
-  double kv_bytes_per_token() const;    // 16-bit KV, all attention layers, before any window
-  double ssm_state_bytes() const;       // of one sequence, 32-bit state and 16-bit convolution, all layers
+  double total_parameters() const;    // language model without vision or audio towers
+  double active_parameters() const;   // one token's experts; embedding table and head in full
+  double kv_bytes_per_token() const;  // 16-bit KV, all attention layers, before any window
+  double ssm_state_bytes() const;     // of one sequence, 32-bit state and 16-bit convolution, all layers
 };
 
 std::span<const ModelFacts> all_model_facts();

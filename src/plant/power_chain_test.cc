@@ -36,6 +36,17 @@ TEST(PowerChain, InputGrowsWithOutputAndLossIsNeverNegative) {
   }
 }
 
+TEST(PowerChain, LossAtNoLoadIsTheLineOrZero) {
+  // Losses .0204 and .25 of the rating at half and full load: their line would be below zero at no load.
+  constexpr EfficiencyPoint kSteep[] = {{0.5, 1.0 / 1.0408}, {1.0, 0.8}};
+  const auto steep = EfficiencyCurve::make(Watts(1000), kSteep).value();
+  EXPECT_EQ(steep.loss(Watts(0)).value(), 0.0);
+  EXPECT_NEAR(steep.loss(Watts(250)).value(), 10.2, 1e-6);
+  // Titanium: .01111 and .01277 at .1 and .2 of the load give .00946 at none.
+  const auto psu = EfficiencyCurve::make(Watts(1000), kTitaniumSupply).value();
+  EXPECT_NEAR(psu.loss(Watts(0)).value(), 9.456, 1e-3);
+}
+
 TEST(PowerChain, SharedSuppliesPayForIdleUnits) {
   const auto psu = EfficiencyCurve::make(Watts(3000), kTitaniumSupply).value();
   EXPECT_DOUBLE_EQ(shared_input_power(psu, Watts(3000), 2).value(), 2 * psu.input_power(Watts(1500)).value());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
 
 #include "base/assert.hpp"
 #include "plant/psychrometrics.hpp"

@@ -110,8 +110,23 @@ void ServingReplica::set_piece(Piece kind, PieceCost cost) {
   power_w_ = cost.gpu_joules / base::to_seconds(piece_end_ - now_).value();
 }
 
+bool ServingReplica::request_rest(std::size_t level) {
+  PJ_CHECK(level < levels_.size());
+  if (!may_rest()) return level == 0;
+  requested_level_ = level;
+  // A wake that is under way runs to its end; then the requested level is entered.
+  if (piece_ != Piece::kRest || level == level_) return true;
+  if (level < level_) {
+    begin_wake();
+  } else {
+    level_ = level;
+    set_piece(Piece::kRest, {});
+  }
+  return true;
+}
+
 void ServingReplica::begin_rest() {
-  level_ = 0;
+  level_ = governor_ == nullptr ? requested_level_ : 0;
   rest_since_ = now_;
   plan_taken_ = 0;
   plan_ = governor_ != nullptr ? governor_->plan(now_) : std::span<const IdleGovernor::Step>{};
@@ -137,6 +152,7 @@ std::uint32_t ServingReplica::take_slot() {
 }
 
 void ServingReplica::begin_prefill() {
+  requested_level_ = 0;
   prefilling_.clear();
   prefill_tokens_ = 0.0;
   std::int64_t budget = limits_.prefill_budget_tokens;

@@ -90,6 +90,15 @@ class ServingReplica {
 
   void set_costs(const StepCostModel& costs) { costs_ = &costs; }  // takes effect at the next piece
   void set_governor(IdleGovernor* governor) { governor_ = governor; }
+  // Rests at a level without a governor: entered at once, left when work comes (the request then lapses). To go to a
+  // shallower level costs the wake of the deeper one. False, without effect, for a level above 0 while work runs or
+  // waits, or under a governor.
+  bool request_rest(std::size_t level);
+  // True between work, without a governor: request_rest() takes every level.
+  bool may_rest() const { return governor_ == nullptr && outstanding() == 0 && prefilling_.empty(); }
+  // The level it rests at; 0 while it works or wakes.
+  std::size_t rest_level() const { return piece_ == Piece::kRest ? level_ : 0; }
+  std::span<const RestLevel> rest_levels() const { return levels_; }
   // Arrivals in time order, none before the time already advanced to. Returns false if it can never fit in KV memory.
   bool offer(const ServingRequest& request);
   // Runs to `t` exactly; finished requests are appended to finished().
@@ -169,6 +178,7 @@ class ServingReplica {
   std::size_t plan_taken_ = 0;
   base::TimePoint rest_since_;
   std::size_t level_ = 0;
+  std::size_t requested_level_ = 0;  // by request_rest(), until work comes
 
   std::vector<RequestUse> uses_;       // finished in this window, plus the active at take_uses()
   std::vector<RequestUse> taken_;

@@ -1,6 +1,6 @@
-// One suite for every back end: what a SignalSource and an Actuator promise, checked from outside. A back end's test
-// gives a factory and calls run_source_conformance or run_actuator_conformance in a TEST; each failure names its rule.
-// Thread rule: one thread. Ownership: the fixtures own what the factory made.
+// One suite for every back end: what a SignalSource and an Actuator promise, checked from outside. A back
+// end's test gives a factory and calls run_source_conformance or run_actuator_conformance in a TEST; each
+// failure names its rule. Thread rule: one thread. Ownership: the fixtures own what the factory made.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -72,8 +72,8 @@ inline void source_refuses_unknown_names(const SourceFactory& make) {
   auto t = make();
   const auto& first = t.source->signals()[0];
   const std::string at(t.source->symbols().text(first.device.name)), name(first.name);
-  for (const auto& wrong : {t.source->push(name + "x", at), t.source->push(name, at + "x"), t.source->push("", at),
-                            t.source->push(name, "")}) {
+  for (const auto& wrong : {t.source->push(name + "x", at), t.source->push(name, at + "x"),
+                            t.source->push("", at), t.source->push(name, "")}) {
     ASSERT_FALSE(wrong.ok());
     EXPECT_EQ(wrong.error().kind, base::ErrorKind::kBadInput);
     EXPECT_FALSE(wrong.error().hint.empty());
@@ -135,7 +135,8 @@ inline void check_progress(const device::SignalReading& was, const device::Signa
 }
 
 inline void source_batches_are_sound(const SourceFactory& make) {
-  SCOPED_TRACE("stamps are ordered, readings sound, counters monotone modulo wrap, repeats are known as repeats");
+  SCOPED_TRACE(
+      "stamps are ordered, readings sound, counters monotone modulo wrap, repeats are known as repeats");
   auto t = make();
   const auto slots = push_all(*t.source);
   std::vector<device::SignalReading> was(slots.size());
@@ -197,7 +198,8 @@ inline std::pair<double, double> other_values(const device::ControlDescriptor& c
 }
 
 inline void actuator_describes_itself(const ActuatorFactory& make) {
-  SCOPED_TRACE("every control has a name, a device, a group, a known unit and a range; unknown names get a hint");
+  SCOPED_TRACE(
+      "every control has a name, a device, a group, a known unit and a range; unknown names get a hint");
   const auto t = make(true);
   ASSERT_FALSE(t.actuator->controls().empty());
   std::uint32_t index = 0;
@@ -238,7 +240,8 @@ inline void actuator_refuses_bad_values(const ActuatorFactory& make) {
   for (std::uint32_t i = 0; i < before.size(); ++i) {
     const auto& c = t.actuator->controls()[i];
     std::vector<double> wrong{c.max + 1.0, c.min - 1.0, std::numeric_limits<double>::quiet_NaN(),
-                              std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()};
+                              std::numeric_limits<double>::infinity(),
+                              -std::numeric_limits<double>::infinity()};
     if (c.step > 0.0) wrong.push_back(c.min + 0.5 * c.step);
     for (const double v : wrong) {
       const auto s = t.actuator->write({i}, v, {});
@@ -333,7 +336,8 @@ inline void dead_man_of(device::Actuator& a, std::uint32_t i, double start) {
 }
 
 inline void actuator_dead_man_restores(const ActuatorFactory& make) {
-  SCOPED_TRACE("an expired write is undone, a renewed one is not; restoring a point restores the dead-man too");
+  SCOPED_TRACE(
+      "an expired write is undone, a renewed one is not; restoring a point restores the dead-man too");
   auto t = make(true);
   auto& a = *t.actuator;
   const auto start = values_of(a);

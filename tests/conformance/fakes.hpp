@@ -1,6 +1,6 @@
-// The smallest source and actuator there are: values in memory, moved by the test. They show what a back end must write
-// and let the suite test itself.
-// Thread rule: one thread. Ownership: keep references to the clock and the symbols.
+// The smallest source and actuator there are: values in memory, moved by the test. They show what a back end
+// must write and let the suite test itself. Thread rule: one thread. Ownership: keep references to the clock
+// and the symbols.
 #pragma once
 
 #include <set>
@@ -20,19 +20,20 @@ inline energy::Device gpu(base::SymbolTable& symbols, std::string_view path) {
   return d;
 }
 
-// One GPU with a power gauge (100 ms), an energy counter that wraps at 1e9 mJ (20 ms), a state and a sensor that is not
-// there. Power draws 500 W exactly; the counter follows it.
+// One GPU with a power gauge (100 ms), an energy counter that wraps at 1e9 mJ (20 ms), a state and a sensor
+// that is not there. Power draws 500 W exactly; the counter follows it.
 class FakeSource : public device::SlottedSource {
  public:
-  FakeSource(base::VirtualClock& clock, base::SymbolTable& symbols) : SlottedSource(clock, symbols), clock_(clock) {
+  FakeSource(base::VirtualClock& clock, base::SymbolTable& symbols)
+      : SlottedSource(clock, symbols), clock_(clock) {
     using device::SignalKind;
     const auto gpu0 = gpu(symbols, "site/r1/n1/gpu/0");
     const auto measured = energy::Quality::kMeasured;
     const base::Duration none;
     declare({68, "gpu.power.inst", "W", SignalKind::kGauge, gpu0, measured, base::milliseconds(100),
              base::milliseconds(25), 50'000, 0});
-    declare({69, "gpu.energy", "mJ", SignalKind::kCounter, gpu0, measured, base::milliseconds(20), none, 20'000,
-             kWrap});
+    declare({69, "gpu.energy", "mJ", SignalKind::kCounter, gpu0, measured, base::milliseconds(20), none,
+             20'000, kWrap});
     declare({84, "gpu.pstate", "{state}", SignalKind::kEvent, gpu0, measured, none, none, 0, 0});
     declare({76, "gpu.mem.temp", "Cel", SignalKind::kGauge, gpu0, measured, base::seconds(1), none, 0, 0});
     update_ = clock.now();
@@ -54,7 +55,8 @@ class FakeSource : public device::SlottedSource {
     device::RawReading raw;
     raw.t_device = newest(signal);
     if (signal == 0) raw.value = power;
-    if (signal == 1) raw.count = (energy_start + raw.t_device.ns / base::kNsPerMs / 2) % kWrap;  // 500 W = 0.5 mJ/us
+    if (signal == 1)
+      raw.count = (energy_start + raw.t_device.ns / base::kNsPerMs / 2) % kWrap;  // 500 W = 0.5 mJ/us
     if (signal == 2) raw.value = 0.0;
     if (signal == 3) raw.missing = device::MissingReason::kAbsent;
     return raw;
@@ -74,7 +76,8 @@ class FakeSource : public device::SlottedSource {
   base::TimePoint update_;
 };
 
-// A GPU with a cap in steps, a clock without steps, and a fan in another group. `device` outlives it, as hardware does.
+// A GPU with a cap in steps, a clock without steps, and a fan in another group. `device` outlives it, as
+// hardware does.
 struct FakeHardware {
   std::vector<double> values{0.0, 1980.0, 30.0};  // a cap of 0 = none: outside the range that may be written
   std::set<std::size_t> broken;
@@ -95,7 +98,8 @@ class FakeActuator : public device::GuardedActuator {
  protected:
   base::Result<double> do_read(std::size_t control) override { return hardware_.values.at(control); }
   base::Status do_write(std::size_t control, double value) override {
-    if (hardware_.broken.contains(control)) return base::io_error("set a control", "fake", "it does not answer");
+    if (hardware_.broken.contains(control))
+      return base::io_error("set a control", "fake", "it does not answer");
     hardware_.values.at(control) = value;
     ++hardware_.writes;
     return base::ok_status();

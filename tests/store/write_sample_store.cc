@@ -1,5 +1,6 @@
 // Writes a store with random rows of every table, for read_everywhere.py: write_sample_store DIRECTORY [ROWS]
-// Prints one JSON line: per table its rows and the sums (modulo 2^63 avoided: energies are small) other readers must find.
+// Prints one JSON line: per table its rows and the sums (modulo 2^63 avoided: energies are small) other
+// readers must find.
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -14,7 +15,9 @@ namespace base = perjoule::base;
 namespace energy = perjoule::energy;
 
 // Small enough that no reader's sum overflows, with negative ones among them.
-std::int64_t small(bus::testing::RowMaker& make) { return static_cast<std::int64_t>(make.below(1u << 24)) - 1000; }
+std::int64_t small(bus::testing::RowMaker& make) {
+  return static_cast<std::int64_t>(make.below(1u << 24)) - 1000;
+}
 
 struct Sums {
   std::int64_t meters = 0, joules = 0, requests = 0, jobs = 0, decisions = 0;
@@ -53,17 +56,20 @@ base::Status write(const std::string& directory, long rows) {
   options.group_rows = 1 << 12;
   options.encoding.page_rows = 1 << 10;
   options.threads = 2;
-  PJ_ASSIGN(auto store, bus::StoreWriter::create(base::posix_env(), directory, symbols, {{"seed", "1"}}, options));
+  PJ_ASSIGN(auto store,
+            bus::StoreWriter::create(base::posix_env(), directory, symbols, {{"seed", "1"}}, options));
   bus::testing::RowMaker make(symbols, 1);
   Sums s;
   for (long i = 0; i < rows; ++i) PJ_TRY(append_all(store, make, s));
   PJ_TRY(store.finish());
-  std::printf("{\"rows\": %ld, \"meters\": %lld, \"joules\": %lld, \"requests\": %lld, \"jobs\": %lld, \"decisions\": %lld, "
-              "\"null_tenants\": %lld, \"null_values\": %lld, \"null_starts\": %lld, \"undone\": %lld}\n",
-              rows, static_cast<long long>(s.meters), static_cast<long long>(s.joules),
-              static_cast<long long>(s.requests), static_cast<long long>(s.jobs), static_cast<long long>(s.decisions),
-              static_cast<long long>(s.null_tenants), static_cast<long long>(s.null_values),
-              static_cast<long long>(s.null_starts), static_cast<long long>(s.undone));
+  std::printf(
+      "{\"rows\": %ld, \"meters\": %lld, \"joules\": %lld, \"requests\": %lld, \"jobs\": %lld, "
+      "\"decisions\": %lld, "
+      "\"null_tenants\": %lld, \"null_values\": %lld, \"null_starts\": %lld, \"undone\": %lld}\n",
+      rows, static_cast<long long>(s.meters), static_cast<long long>(s.joules),
+      static_cast<long long>(s.requests), static_cast<long long>(s.jobs), static_cast<long long>(s.decisions),
+      static_cast<long long>(s.null_tenants), static_cast<long long>(s.null_values),
+      static_cast<long long>(s.null_starts), static_cast<long long>(s.undone));
   return base::ok_status();
 }
 

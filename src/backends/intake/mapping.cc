@@ -1,13 +1,11 @@
 #include "backends/intake/mapping.hpp"
 
-#define TOML_EXCEPTIONS 0
-#include <toml++/toml.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <initializer_list>
 
+#include "backends/intake/toml_include.hpp"
 #include "base/gzip.hpp"
 #include "base/text.hpp"
 

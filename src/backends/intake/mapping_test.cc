@@ -67,6 +67,12 @@ TEST(Mapping, NamesThePlaceOfEveryFault) {
   EXPECT_EQ(where("step = \"0h\"\n" + kGood), "m.toml:1:8");
   EXPECT_EQ(where("header = 1\n" + kGood), "m.toml:1:10");
   EXPECT_EQ(where("absent = [1]\n" + kGood), "m.toml:1:11");
+  EXPECT_EQ(where("table = \"carbon\"\n[\n"), "m.toml:2:2");
+  EXPECT_EQ(where("table = \"carbon\"\n[=]\n"), "m.toml:2:2");
+  EXPECT_EQ(where("größe = 1\n"), "m.toml:1:3");
+  EXPECT_EQ(where("a = 1\n\xc5\x9d = 1\n"), "m.toml:2:1");
+  EXPECT_EQ(where("table =4{\"\xc3\x84\"\n"), "m.toml:1:9");
+  EXPECT_EQ(where("# größe \"\"\"\nsource = \"gCO₂ \\\" '\"\n" + kGood), "accepted");
   EXPECT_EQ(where(kGood), "accepted");
 }
 

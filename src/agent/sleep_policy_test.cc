@@ -1,0 +1,118 @@
+#include "agent/sleep_policy.hpp"
+
+#include <gtest/gtest.h>
+
+namespace perjoule::agent {
+namespace {
+
+using base::Duration;
+using base::milliseconds;
+using base::TimePoint;
+
+std::vector<SleepTier> tiers() {
+  return {{"fine", base::Watts(20), Duration{300 * base::kNsPerUs}, base::Joules(0.05)},
+          {"deep", base::Watts(40), base::seconds(10), base::Joules(400)}};
+}
+
+TimePoint at_ms(std::int64_t ms) { return {ms * base::kNsPerMs}; }
+
+SleepMachine trained(Duration usual_idle, SleepParams params = {}) {
+  SleepMachine m(params, tiers());
+  for (int i = 0; i < 20; ++i) m.ended_idle({0}, TimePoint{0} + usual_idle);
+  return m;
+}
+
+TEST(SleepMachine, RestsAtTheThirdDistinctUpdateAndNotBefore) {
+  SleepMachine m = trained(base::seconds(5));
+  EXPECT_FALSE(m.observe({at_ms(10'000), 0.0, 0.0, false}));
+  EXPECT_FALSE(m.observe({at_ms(10'100), 0.0, 0.0, false}));
+  EXPECT_FALSE(m.observe({at_ms(10'100), 0.0, 0.0, false})) << "a repeated reading is not an update";
+  const auto action = m.observe({at_ms(10'200), 0.0, 0.0, false});
+  ASSERT_TRUE(action);
+  EXPECT_EQ(action->tier, 0U) << "the deep tier's 10 s wake exceeds the 350 us budget";
+}
+
+TEST(SleepMachine, ThresholdsAreThoseOfTheSpecification) {
+  const auto third = [](double sm, double dram, bool dma) {
+    SleepMachine m = trained(base::seconds(5));
+    for (int i = 0; i < 2; ++i) m.observe({at_ms(10'000 + i * 100), sm, dram, dma});
+    return m.observe({at_ms(10'200), sm, dram, dma}).has_value();
+  };
+  EXPECT_TRUE(third(0.0849, 0.1199, false));
+  EXPECT_FALSE(third(0.0851, 0.0, false));
+  EXPECT_FALSE(third(0.0, 0.1201, false));
+  EXPECT_FALSE(third(0.0, 0.0, true)) << "pending DMA";
+}
+
+TEST(SleepMachine, HysteresisKeepsQuietThroughASmallRise) {
+  SleepMachine m = trained(base::seconds(5));
+  m.observe({at_ms(10'000), 0.0, 0.0, false});
+  m.observe({at_ms(10'100), 0.10, 0.0, false});  // above 8.5 %, below 8.5 % x 1.5
+  EXPECT_TRUE(m.observe({at_ms(10'200), 0.0, 0.0, false}));
+}
+
+TEST(SleepMachine, DoesNotRestWhenIdlePeriodsAreShorterThanBreakEven) {
+  SleepParams params;
+  params.wake_budget = base::seconds(60);
+  SleepMachine shallow = trained(base::seconds(5), params);
+  for (int i = 0; i < 3; ++i) {
+    const auto a = shallow.observe({at_ms(10'000 + i * 100), 0.0, 0.0, false});
+    if (a) {
+      EXPECT_EQ(a->tier, 0U);
+    }
+  }
+  // 400 J at 40 W = 10 s, plus 10 s wake, times the margin 1.5: 30 s. Sixty expected seconds pay, five do not.
+  SleepMachine deep = trained(base::seconds(60), params);
+  std::optional<SleepAction> last;
+  for (int i = 0; i < 3; ++i) {
+    if (const auto a = deep.observe({at_ms(100'000 + i * 100), 0.0, 0.0, false})) last = a;
+  }
+  ASSERT_TRUE(last);
+  EXPECT_EQ(last->tier, 1U);
+}
+
+TEST(SleepMachine, StaysAwakeForTheMinimumDwellAfterAWake) {
+  SleepMachine m = trained(base::seconds(5));
+  m.wake(at_ms(10'000));
+  for (int i = 1; i <= 4; ++i) EXPECT_FALSE(m.observe({at_ms(10'000 + i * 100), 0.0, 0.0, false}));
+  EXPECT_TRUE(m.observe({at_ms(10'500), 0.0, 0.0, false}));
+}
+
+TEST(IdlePredictor, MeanExcessOverTimeAlreadyWaited) {
+  IdlePredictor p;
+  for (int i = 1; i <= 7; ++i) p.add(base::seconds(i));
+  EXPECT_FALSE(p.remaining({0}));
+  p.add(base::seconds(8));
+  EXPECT_EQ(p.remaining({0})->ns, base::seconds(36).ns / 8);
+  EXPECT_EQ(*p.remaining(base::seconds(6)), milliseconds(1500));  // (1 + 2) / 2
+  EXPECT_EQ(*p.remaining(base::seconds(9)), base::seconds(9));
+}
+
+TEST(SleepRules, RentOrBuyEntersAtBreakEvenOnly) {
+  SleepParams params;
+  params.wake_budget = base::seconds(60);
+  auto rule = make_sleep_rule("rent-or-buy", tiers(), params, milliseconds(100), {}).value();
+  std::vector<PlannedRest> plan;
+  rule->plan({0}, plan);
+  ASSERT_EQ(plan.size(), 2U);
+  EXPECT_EQ(plan[0].at.ns, 2'800'000);  // 0.05 J / 20 W + 300 us
+  EXPECT_EQ(plan[1].at, TimePoint{base::seconds(20).ns});
+}
+
+TEST(SleepRules, HeaaPlansWhatTheMachineWouldDoOnIdleUpdates) {
+  auto rule = make_sleep_rule("heaa", tiers(), {}, milliseconds(100), milliseconds(30)).value();
+  for (int i = 0; i < 10; ++i) rule->ended(at_ms(i * 20'000), at_ms(i * 20'000 + 10'000));
+  std::vector<PlannedRest> plan;
+  rule->plan(at_ms(500'000), plan);
+  ASSERT_EQ(plan.size(), 1U);
+  EXPECT_EQ(plan[0].at, at_ms(500'230)) << "updates at .030, .130 and .230 after the period began";
+}
+
+TEST(SleepRules, UnknownNameListsTheNearest) {
+  const auto rule = make_sleep_rule("hea", tiers(), {}, milliseconds(100), {});
+  ASSERT_FALSE(rule.ok());
+  EXPECT_NE(rule.error().hint.find("heaa"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace perjoule::agent
