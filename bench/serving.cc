@@ -44,8 +44,8 @@ class Costs final : public plant::StepCostModel {
     const auto c = model_.decode_run(batch, kv_tokens, steps);
     return {c.seconds, c.gpu_joules};
   }
-  plant::PieceCost prefill(double tokens) const override {
-    const auto c = model_.prefill(tokens);
+  plant::PieceCost prefill(double tokens, double sequences) const override {
+    const auto c = model_.prefill(tokens, 0.0, sequences);
     return {c.seconds, c.gpu_joules};
   }
   double kv_capacity_tokens() const override { return model_.kv_capacity_tokens(); }
@@ -137,7 +137,7 @@ class StepByStep {
       ++next_;
     }
     if (next_ == first) return false;
-    now_ += costs_.prefill(static_cast<double>(tokens)).seconds;
+    now_ += costs_.prefill(static_cast<double>(tokens), static_cast<double>(next_ - first)).seconds;
     return true;
   }
   void decode() {

@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# Every public header (src/**/*.hpp) compiles alone, with g++ and, where it is installed, clang++-16. No include folder
+# Every public header (src/**/*.hpp) compiles alone, with g++, or with the compilers in $COMPILERS. No include folder
 # of a third-party library is given: a header that needs one fails here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 flags=(-std=c++20 -fsyntax-only -Wall -Wextra -Wpedantic -Wshadow -Werror -Isrc -I. -Ibuild/generated)
 mapfile -t headers < <(find src bench -name '*.hpp' | sort)
-compilers=(g++)
-if command -v clang++-16 >/dev/null; then compilers+=(clang++-16); fi
+read -ra compilers <<<"${COMPILERS:-g++}"
 
 compile_alone() {
   local compiler="$1" header="$2"

@@ -5,7 +5,8 @@ A module is what perjoule_module(NAME .. LAYER .. DEPS ..) declares in a CMakeLi
 lies. CMake refuses a link edge upward; this script refuses what CMake cannot see:
   - an include of a module in the same or a higher layer (tests: in a higher layer);
   - an include of a module that is neither a declared dependency nor one of its dependencies;
-  - a third-party header in a public header (types of others stay in .cc files).
+  - a third-party header in a public header (types of others stay in .cc files), and an include of a
+    *_include.hpp, which wraps such a header for .cc files, from another header.
 """
 import re
 import sys
@@ -80,14 +81,17 @@ def check_include(modules, owner, path, included):
 def check_file(modules, path):
     problems = []
     inside_src = relative(path).startswith("src/")
+    public = path.suffix == ".hpp" and not path.name.endswith("_include.hpp")
     owner = folder_of(modules, path.relative_to(ROOT / "src").as_posix()) if inside_src else None
     for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
         match = INCLUDE.match(line)
         if not match:
             continue
         where, included = f"{relative(path)}:{number}", match.group(2)
-        if inside_src and path.suffix == ".hpp" and THIRD_PARTY.match(included):
+        if inside_src and public and THIRD_PARTY.match(included):
             problems.append(f"{where}: a public header includes <{included}>; keep types of others in .cc files")
+        if inside_src and included.endswith("_include.hpp") and path.suffix != ".cc":
+            problems.append(f"{where}: {included} wraps a third-party header and is for .cc files alone")
         if owner:
             why = check_include(modules, owner, relative(path), included)
             if why:

@@ -20,8 +20,10 @@ EVERYWHERE = [
 ]
 IN_CODE = [
     (re.compile(r"_clock::now\s*\(|\b(gettimeofday|clock_gettime)\s*\(|\bstd::time\s*\("), "time is injected: base/clock.hpp"),
-    (re.compile(r"\bstd::random_device\b|\bstd::mt19937|(?<![\w.>])s?rand\s*\("), "randomness is injected: base/rng.hpp"),
+    (re.compile(r"\bstd::random_device\b|(?<![\w.>:])s?rand\s*\("), "randomness is injected: base/rng.hpp"),
 ]
+# A test may seed an engine of its own; the product may not.
+IN_PRODUCT = [(re.compile(r"\bstd::(mt19937|default_random_engine)"), "randomness is injected: base/rng.hpp")]
 IN_TESTS = [(re.compile(r"\b(sleep_for|sleep_until|usleep|nanosleep)\s*\("), "a test that waits; use the virtual clock")]
 
 
@@ -32,6 +34,8 @@ def rules_for(path):
         rules += IN_CODE
     if path.suffix in CODE and name.endswith("_test.cc"):
         rules += IN_TESTS
+    elif len(rules) > len(EVERYWHERE):
+        rules += IN_PRODUCT
     return rules
 
 

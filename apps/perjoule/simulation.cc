@@ -43,24 +43,10 @@ void add_common(CLI::App& command, SimulateArgs& args) {
   command.add_flag("--quiet", args.quiet, "no progress");
 }
 
-base::Status adjust(Scenario& scenario, const SimulateArgs& args) {
-  if (args.seed) scenario.hall.seed = *args.seed;
-  if (!args.hours) return base::ok_status();
-  const double seconds = *args.hours * 3600.0;
-  const double window = base::to_seconds(scenario.hall.window).value();
-  if (!(seconds >= window) || seconds > 8784.0 * 3600.0) {
-    return base::bad_input("read --hours", std::to_string(*args.hours),
-                           "must be at least one settlement window and at most 8784", "Try --hours 1");
-  }
-  scenario.length = base::Duration{static_cast<std::int64_t>(seconds / window) * scenario.hall.window.ns};
-  return base::ok_status();
-}
-
 int simulate(const SimulateArgs& args) {
   watch_signals();
-  auto scenario = compose::read_scenario(base::posix_env(), args.scenario);
+  auto scenario = compose::read_scenario(base::posix_env(), args.scenario, {args.seed, args.hours});
   if (!scenario.ok()) return fail(scenario.error());
-  if (const auto s = adjust(*scenario, args); !s.ok()) return fail(s.error());
   auto policies = compose::parse_policies(args.policies);
   if (!policies.ok()) return fail(policies.error());
   Progress progress(args.quiet || args.json || args.golden);
@@ -130,9 +116,8 @@ std::string demo_scenario_path() {
 
 int demo(const SimulateArgs& args) {
   watch_signals();
-  auto scenario = compose::read_scenario(base::posix_env(), demo_scenario_path());
+  auto scenario = compose::read_scenario(base::posix_env(), demo_scenario_path(), {args.seed, args.hours});
   if (!scenario.ok()) return fail(scenario.error());
-  if (const auto s = adjust(*scenario, args); !s.ok()) return fail(s.error());
   Progress progress(args.quiet || args.json);
   const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
   auto plan = comparison_plan();

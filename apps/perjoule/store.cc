@@ -1,13 +1,20 @@
-// audit: every byte and every equality of a store. (top, query, explain and report join it in this file.)
+// What is asked of a store: top, query, explain, report, audit.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "base/text.hpp"
+#include "base/time.hpp"
 #include "bus/conservation.hpp"
 #include "bus/store.hpp"
 #include "commands.hpp"
+#include "compose/explain.hpp"
+#include "compose/html_report.hpp"
+#include "compose/query.hpp"
+#include "compose/store_report.hpp"
+#include "compose/store_view.hpp"
+#include "compose/top.hpp"
 
 namespace perjoule::app {
 namespace {
@@ -74,9 +81,159 @@ int audit(const AuditArgs& args) {
   return damaged || !conservation.holds() ? 1 : 0;
 }
 
+struct AskArgs {
+  std::string store = "perjoule-store";
+  std::string from, to;
+  std::vector<std::string> words;  // kind and id, or the SQL
+  std::vector<std::string> by{"tenant", "job", "model"};
+  std::size_t limit = 20;
+  std::string html, csv, json_file, format = "table";
+  bool json = false;
+};
+
+// ISO 8601, or "-1h" = that long before the end of the store.
+base::Result<std::int64_t> moment(const std::string& text, std::int64_t otherwise, const bus::StoreReader& store) {
+  if (text.empty()) return otherwise;
+  if (text.front() != '-') {
+    PJ_ASSIGN(const auto t, base::parse_iso8601(text));
+    return t.ns;
+  }
+  PJ_ASSIGN(const auto back, base::parse_duration(text.substr(1)));
+  PJ_ASSIGN(const auto span, compose::span_of(store));
+  return span.end_ns - back.ns;
+}
+
+base::Result<bus::TimeWindow> window_of(const AskArgs& args, const bus::StoreReader& store) {
+  bus::TimeWindow w;
+  PJ_ASSIGN(w.from_ns, moment(args.from, w.from_ns, store));
+  PJ_ASSIGN(w.to_ns, moment(args.to, w.to_ns, store));
+  return w;
+}
+
+// Opens the store, asks, prints: what every question below shares.
+template <class Ask>
+int with_store(const std::string& directory, Ask&& ask) {
+  const auto store = bus::StoreReader::open(base::posix_env(), directory);
+  if (!store.ok()) return fail(store.error());
+  const auto text = ask(*store);
+  if (!text.ok()) return fail(text.error());
+  std::fputs(text->c_str(), stdout);
+  return 0;
+}
+
+using Text = base::Result<std::string>;
+
+std::string with_newline(std::string text) {
+  if (text.empty() || text.back() != '\n') text += '\n';
+  return text;
+}
+
+int ask_top(const AskArgs& args) {
+  return with_store(args.store, [&](const bus::StoreReader& store) -> Text {
+    PJ_ASSIGN(const auto window, window_of(args, store));
+    PJ_ASSIGN(const auto answer, compose::top(store, {args.by, window, args.limit}));
+    return with_newline(args.json ? compose::top_json(answer) : compose::top_text(answer));
+  });
+}
+
+int ask_explain(const AskArgs& args) {
+  return with_store(args.store, [&](const bus::StoreReader& store) -> Text {
+    compose::ExplainOptions options;
+    PJ_ASSIGN(options.window, window_of(args, store));
+    PJ_ASSIGN(const auto e, compose::explain(store, args.words[0], args.words[1], options));
+    return with_newline(args.json ? compose::explanation_json(e) : compose::explanation_text(e));
+  });
+}
+
+int ask_query(const AskArgs& args) {
+  return with_store(args.store, [&](const bus::StoreReader& store) -> Text {
+    PJ_ASSIGN(const auto answer, compose::query(store, args.words[0]));
+    if (args.json || args.format == "json") return with_newline(compose::query_json(answer));
+    return with_newline(args.format == "csv" ? compose::query_csv(answer) : compose::query_table(answer));
+  });
+}
+
+base::Status write_report_files(const AskArgs& args, const compose::StoreReport& report) {
+  base::Env& env = base::posix_env();
+  if (!args.html.empty()) PJ_TRY(base::write_atomically(env, args.html, compose::report_html(report)));
+  if (!args.json_file.empty()) PJ_TRY(base::write_atomically(env, args.json_file, with_newline(compose::report_json(report))));
+  if (args.csv.empty()) return base::ok_status();
+  PJ_TRY(env.create_directories(args.csv));
+  for (const auto& [name, text] : compose::report_csv(report)) PJ_TRY(base::write_atomically(env, args.csv + "/" + name, text));
+  return base::ok_status();
+}
+
+int ask_report(const AskArgs& args) {
+  return with_store(args.store, [&](const bus::StoreReader& store) -> Text {
+    PJ_ASSIGN(const auto report, compose::store_report(store));
+    PJ_TRY(write_report_files(args, report));
+    std::string out;
+    for (const std::string* file : {&args.html, &args.json_file, &args.csv}) {
+      if (!file->empty()) out += "written to " + *file + "\n";
+    }
+    return out.empty() ? with_newline(compose::report_text(report)) : out;
+  });
+}
+
+void add_window(CLI::App& c, AskArgs& args) {
+  c.add_option("--from", args.from, "ISO 8601, or -1h: that long before the store's end");
+  c.add_option("--to", args.to, "as --from");
+}
+
+void add_question(CLI::App* c, const std::shared_ptr<AskArgs>& args, Runner& runner, int (*ask)(const AskArgs&)) {
+  c->add_option("--store", args->store, "folder of the store")->capture_default_str();
+  c->callback([args, ask, &runner] { runner = [args, ask] { return ask(*args); }; });
+}
+
+void add_top(CLI::App& app, Runner& runner) {
+  auto args = std::make_shared<AskArgs>();
+  CLI::App* c = app.add_subcommand("top", "who used the energy, by any dimensions");
+  c->add_option("--by", args->by, "dimensions, comma list")->delimiter(',');
+  c->add_option("--limit", args->limit, "rows shown; 0 = all")->capture_default_str();
+  c->add_flag("--json", args->json, "one JSON document");
+  add_window(*c, *args);
+  add_question(c, args, runner, ask_top);
+  c->footer("Examples:\n  perjoule top\n  perjoule top --by model,share --from -1h\n  perjoule top --by kernel --limit 5 --json");
+}
+
+void add_explain(CLI::App& app, Runner& runner) {
+  auto args = std::make_shared<AskArgs>();
+  CLI::App* c = app.add_subcommand("explain", "from any number back to meter readings, method and factors");
+  c->add_option("what", args->words, "kind (request, job, kernel, decision, meter) and id")->required()->expected(2);
+  c->add_flag("--json", args->json, "one JSON document");
+  add_window(*c, *args);
+  add_question(c, args, runner, ask_explain);
+  c->footer("Examples:\n  perjoule explain request r38\n  perjoule explain job job-10 --from -2h\n  perjoule explain decision d1 --json");
+}
+
+void add_query(CLI::App& app, Runner& runner) {
+  auto args = std::make_shared<AskArgs>();
+  CLI::App* c = app.add_subcommand("query", "read-only SQL over a store (needs libduckdb: ./dev duckdb)");
+  c->add_option("sql", args->words, "one reading statement")->required()->expected(1);
+  c->add_option("--format", args->format, "table, csv or json")->check(CLI::IsMember({"table", "csv", "json"}));
+  c->add_flag("--json", args->json, "one JSON document");
+  add_question(c, args, runner, ask_query);
+  c->footer("Examples:\n  perjoule query 'select count(*) from joules'\n  perjoule query 'select share, sum(energy_uj) from joules group by 1' --json\n"
+            "  perjoule query 'select * from requests order by energy_uj desc limit 5' --format csv");
+}
+
+void add_report(CLI::App& app, Runner& runner) {
+  auto args = std::make_shared<AskArgs>();
+  CLI::App* c = app.add_subcommand("report", "the store's day: text, HTML, JSON, CSV");
+  c->add_option("--html", args->html, "write a self-contained page");
+  c->add_option("--json", args->json_file, "write one JSON document");
+  c->add_option("--csv", args->csv, "write one file per table into this folder");
+  add_question(c, args, runner, ask_report);
+  c->footer("Examples:\n  perjoule report\n  perjoule report --html report.html\n  perjoule report --json report.json --csv report");
+}
+
 }  // namespace
 
 void add_store_commands(CLI::App& app, Runner& runner) {
+  add_top(app, runner);
+  add_query(app, runner);
+  add_explain(app, runner);
+  add_report(app, runner);
   auto args = std::make_shared<AuditArgs>();
   CLI::App* c = app.add_subcommand("audit", "conservation by equality and integrity of every file");
   c->add_option("store", args->store, "folder of the store")->capture_default_str();

@@ -69,7 +69,7 @@ std::string energy_text(std::int64_t uj) {
   const double joules = static_cast<double>(uj) * 1e-6;
   const double size = std::abs(joules);
   if (size >= 3.6e5) return base::fixed_text(joules / 3.6e6, size >= 3.6e8 ? 1 : 3) + " kWh";
-  if (size >= 3.6e3) return base::fixed_text(joules / 3.6e3, 2) + " Wh";
+  if (size >= 3.6e2) return base::fixed_text(joules / 3.6e3, 2) + " Wh";
   return base::si_text(joules, "J");
 }
 

@@ -1,5 +1,3 @@
-#include "compose/scenario.hpp"
-
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -11,6 +9,7 @@
 #include "backends/replay/job_trace.hpp"
 #include "base/rng.hpp"
 #include "base/text.hpp"
+#include "compose/scenario.hpp"
 #include "plant/llm_model_facts.hpp"
 #include "plant/training.hpp"
 
@@ -27,8 +26,7 @@ using Names = std::vector<std::string>;
 constexpr const char* kWhat = "read a scenario";
 constexpr std::size_t kLongestText = 16U << 20;
 constexpr std::size_t kLongestName = 64;
-constexpr std::int64_t kMostNodes = 100'000;
-constexpr std::int64_t kMostRacks = 100'000;
+constexpr std::int64_t kMostNodes = 100'000;  // and racks
 constexpr std::int64_t kMostGpusPerNode = 16;
 constexpr std::int64_t kMostJobs = 5'000'000;
 constexpr std::int64_t kMostRepeats = 10'000;
@@ -157,7 +155,7 @@ class Document {
     return node->as_boolean()->get();
   }
 
-  // Text with a unit, e.g. "30s"; the range is in seconds.
+  // The range is in seconds.
   Result<base::Duration> duration(const toml::table& table, std::string_view key,
                                   const Range& seconds) const {
     PJ_ASSIGN(const auto value, needed_text(table, key, "Write it as \"30s\", \"5m\", \"24h\" or \"3d\""));
@@ -230,11 +228,8 @@ Names like(std::string_view model) {
   return out;
 }
 
-int year_of(base::TimePoint t) {
-  std::int64_t days = t.ns / base::kNsPerDay;
-  if (t.ns % base::kNsPerDay < 0) --days;
-  return base::civil_from_days(days).year;
-}
+// From 1970 on; earlier instants of 1969 count as 1970.
+int year_of(base::TimePoint t) { return base::civil_from_days(t.ns / base::kNsPerDay).year; }
 
 class ScenarioReader {
  public:
@@ -331,7 +326,6 @@ class ScenarioReader {
                          "Change 'window' or the length");
   }
 
-  // A name not used before among `taken`.
   Status take(const toml::table& table, std::string_view what, std::unordered_set<std::string>& taken,
               const std::string& name) {
     if (taken.insert(name).second) return base::ok_status();
@@ -339,11 +333,10 @@ class ScenarioReader {
                          "Give it another name");
   }
 
-  // The names of a section that may stand for several by `count`.
-  Result<Names> counted_names(const toml::table& table, std::int64_t most) const {
+  Result<Names> counted_names(const toml::table& table) const {
     PJ_ASSIGN(const auto name, doc_.name(table, "name"));
     if (!table.contains("count")) return Names{name};
-    PJ_ASSIGN(const auto count, doc_.integer(*table.get("count"), "count", 1, most));
+    PJ_ASSIGN(const auto count, doc_.integer(*table.get("count"), "count", 1, kMostNodes));
     return numbered(name, count);
   }
 
@@ -367,7 +360,7 @@ class ScenarioReader {
     std::unordered_set<std::string> taken;
     for (const toml::table* table : racks) {
       PJ_TRY(doc_.known_keys(*table, {"name", "feed", "count"}));
-      PJ_ASSIGN(const auto names, counted_names(*table, kMostRacks));
+      PJ_ASSIGN(const auto names, counted_names(*table));
       PJ_ASSIGN(const auto feed,
                 doc_.needed_text(*table, "feed", "Every rack hangs on a feed: add feed = \"...\""));
       if (!feeds.contains(feed)) {
@@ -378,7 +371,7 @@ class ScenarioReader {
         PJ_TRY(take(*table, "rack", taken, name));
         out_.hall.racks.push_back({name, feed});
       }
-      if (out_.hall.racks.size() > static_cast<std::size_t>(kMostRacks)) {
+      if (out_.hall.racks.size() > static_cast<std::size_t>(kMostNodes)) {
         return doc_.fault(*table, "there are more than 100000 racks");
       }
     }
@@ -398,7 +391,7 @@ class ScenarioReader {
 
   Status read_node(const toml::table& table, std::unordered_set<std::string>& taken) {
     PJ_TRY(doc_.known_keys(table, {"name", "rack", "racks", "count", "gpus", "role"}));
-    PJ_ASSIGN(const auto names, counted_names(table, kMostNodes));
+    PJ_ASSIGN(const auto names, counted_names(table));
     PJ_ASSIGN(const auto racks, racks_of(table));
     PJ_ASSIGN(const auto gpus, doc_.integer_or(table, "gpus", 8, 1, kMostGpusPerNode));
     PJ_ASSIGN(const auto role, doc_.needed_text(table, "role", "Add role = \"serve\" or \"train\""));

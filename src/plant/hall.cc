@@ -53,8 +53,8 @@ struct Hall::StepCosts final : StepCostModel {
     const StepCost c = model.decode_run(batch, kv_tokens, steps);
     return {c.seconds, c.gpu_joules};
   }
-  PieceCost prefill(double prompt_tokens) const override {
-    const StepCost c = model.prefill(prompt_tokens);
+  PieceCost prefill(double prompt_tokens, double sequences) const override {
+    const StepCost c = model.prefill(prompt_tokens, 0.0, sequences);
     return {c.seconds, c.gpu_joules};
   }
   double kv_capacity_tokens() const override { return model.kv_capacity_tokens(); }

@@ -17,6 +17,11 @@ ServingReplica::ServingReplica(const StepCostModel& costs, ServingLimits limits,
   begin_rest();
 }
 
+void ServingReplica::set_governor(IdleGovernor* governor) {
+  governor_ = governor;
+  if (piece_ == Piece::kRest) begin_rest();
+}
+
 bool ServingReplica::offer(const ServingRequest& request) {
   PJ_DCHECK(pending_.empty() || pending_.back().arrival <= request.arrival);
   if (static_cast<double>(request.input_tokens + request.output_tokens) > costs_->kv_capacity_tokens()) return false;
@@ -171,7 +176,7 @@ void ServingReplica::begin_prefill() {
     kv_reserved_ += reserve;
     pending_.pop_front();
   }
-  set_piece(Piece::kPrefill, costs_->prefill(prefill_tokens_));
+  set_piece(Piece::kPrefill, costs_->prefill(prefill_tokens_, static_cast<double>(prefilling_.size())));
 }
 
 void ServingReplica::end_prefill() {

@@ -32,8 +32,8 @@ class StepCostModel {
   // `steps` decode steps of `batch` sequences whose KV caches hold `kv_tokens` in total at the first step and grow by
   // `batch` each step.
   virtual PieceCost decode_run(double batch, double kv_tokens, std::int64_t steps) const = 0;
-  // One step that prefills `prompt_tokens` in all.
-  virtual PieceCost prefill(double prompt_tokens) const = 0;
+  // One step that prefills `sequences` prompts of `prompt_tokens` in all.
+  virtual PieceCost prefill(double prompt_tokens, double sequences) const = 0;
   virtual double kv_capacity_tokens() const = 0;
 };
 
@@ -89,7 +89,8 @@ class ServingReplica {
                  base::TimePoint start);
 
   void set_costs(const StepCostModel& costs) { costs_ = &costs; }  // takes effect at the next piece
-  void set_governor(IdleGovernor* governor) { governor_ = governor; }
+  // Asked at once if the replica rests.
+  void set_governor(IdleGovernor* governor);
   // Rests at a level without a governor: entered at once, left when work comes (the request then lapses). To go to a
   // shallower level costs the wake of the deeper one. False, without effect, for a level above 0 while work runs or
   // waits, or under a governor.

@@ -21,7 +21,7 @@ class LinearCosts final : public StepCostModel {
     const double seconds = n * (0.010 + 1e-4 * batch + 1e-6 * kv) + 1e-6 * batch * n * (n - 1) / 2;
     return {seconds, 500.0 * seconds};
   }
-  PieceCost prefill(double tokens) const override {
+  PieceCost prefill(double tokens, double) const override {
     const double seconds = 0.005 + 1e-5 * tokens;
     return {seconds, 600.0 * seconds};
   }
@@ -55,7 +55,7 @@ class SlowReplica {
       if (!batch.empty()) {
         double tokens = 0.0;
         for (const auto& r : batch) tokens += static_cast<double>(r.input_tokens);
-        t += costs_.prefill(tokens).seconds;
+        t += costs_.prefill(tokens, static_cast<double>(batch.size())).seconds;
         for (const auto& r : batch) {
           done[r.id].first = t;
           kv += static_cast<double>(r.input_tokens + 1);
@@ -156,7 +156,6 @@ TEST(ServingReplica, ARestSavesPowerAndItsWakeDelaysTheFirstToken) {
   OneStep governor;
   ServingReplica replica(costs, {64, 8192}, levels, {0});
   replica.set_governor(&governor);
-  // The period that began at construction had no governor; the one after the first request has.
   replica.offer({1, {0}, 100, 1});
   replica.offer({2, {10 * base::kNsPerSecond}, 100, 1});
   replica.advance({20 * base::kNsPerSecond});

@@ -2,8 +2,6 @@
 // one thread. Ownership: owns the symbols and the hall.
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <memory>
 #include <utility>
 #include <vector>
@@ -33,7 +31,7 @@ struct TestHall {
           r.arrival = start + base::Duration{r.arrival.ns};  // given from the start of the hall
           return plant::HallRequest{0, r};
         });
-    EXPECT_TRUE(made.ok()) << made.error().message();
+    PJ_CHECK(made.ok());
     hall = std::move(*made);
   }
   base::SymbolTable symbols;
