@@ -1,5 +1,6 @@
-// The one command: parses arguments, calls the house, prints. Results on stdout, everything else on stderr; exit status
-// as the public contract says (0 done, 1 the answer is no, 2 bad input, 3 something is missing, 4 a defect).
+// The one command: parses arguments, calls the house, prints. Results on stdout, everything else on stderr;
+// exit status as the public contract says (0 done, 1 the answer is no, 2 bad input, 3 something is missing, 4
+// a defect).
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <string>

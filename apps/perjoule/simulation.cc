@@ -7,12 +7,12 @@
 #include <memory>
 #include <thread>
 
+#include "agent/sleep_policy.hpp"
 #include "base/env.hpp"
 #include "commands.hpp"
 #include "compose/run.hpp"
 #include "compose/scenario.hpp"
 #include "compose/summary_text.hpp"
-#include "agent/sleep_policy.hpp"
 #include "progress.hpp"
 #include "sched/cap_policy.hpp"
 
@@ -37,7 +37,9 @@ struct SimulateArgs {
 void add_common(CLI::App& command, SimulateArgs& args) {
   command.add_option("--seed", args.seed, "seed of every random draw (default: the scenario's)");
   command.add_option("--hours", args.hours, "length of the run (default: the scenario's)");
-  command.add_option("--threads", args.threads, "threads of the store's writer; the bytes do not depend on it")->check(CLI::Range(1U, 64U));
+  command
+      .add_option("--threads", args.threads, "threads of the store's writer; the bytes do not depend on it")
+      ->check(CLI::Range(1U, 64U));
   command.add_flag("--overwrite", args.overwrite, "replace a store that is there");
   command.add_flag("--json", args.json, "one JSON document");
   command.add_flag("--quiet", args.quiet, "no progress");
@@ -85,8 +87,10 @@ compose::PolicyChoice choice_of(const Comparison& c) {
   return {c.policy == "sleep" ? c.rule : "none", c.policy == "cap" ? c.rule : "none"};
 }
 
-// Runs the plan on `threads` threads; each run is independent and deterministic, so the order does not matter.
-base::Status run_plan(const Scenario& scenario, std::vector<Comparison>& plan, unsigned threads, Progress& progress) {
+// Runs the plan on `threads` threads; each run is independent and deterministic, so the order does not
+// matter.
+base::Status run_plan(const Scenario& scenario, std::vector<Comparison>& plan, unsigned threads,
+                      Progress& progress) {
   std::atomic<std::size_t> next{0}, done{0};
   std::vector<base::Status> results(plan.size(), base::ok_status());
   const auto work = [&] {
@@ -95,8 +99,10 @@ base::Status run_plan(const Scenario& scenario, std::vector<Comparison>& plan, u
       options.policies = choice_of(plan[i]);
       options.progress = [](double) { return !interrupted(); };
       auto run = compose::run_scenario(scenario, options, base::posix_env());
-      if (run.ok()) plan[i].run = std::move(*run);
-      else results[i] = run.error();
+      if (run.ok())
+        plan[i].run = std::move(*run);
+      else
+        results[i] = run.error();
       ++done;
     }
   };
@@ -135,11 +141,15 @@ int demo(const SimulateArgs& args) {
   progress.clear();
   if (!run.ok()) return fail(run.error());
   plan.push_back({"both", "heaa + latency-aware", "ours", *run});
-  std::fputs((args.json ? compose::summary_json(*run, plan) + "\n" : compose::screen_text(*run, plan)).c_str(), stdout);
+  std::fputs(
+      (args.json ? compose::summary_json(*run, plan) + "\n" : compose::screen_text(*run, plan)).c_str(),
+      stdout);
   if (interrupted()) return 130;
   if (!args.json) {
-    std::printf("\nnext\n  perjoule explain request %s --store %s\n  perjoule top --by tenant,model --store %s\n  perjoule report --html report.html --store %s\n",
-                run->traced_request.c_str(), args.store.c_str(), args.store.c_str(), args.store.c_str());
+    std::printf(
+        "\nnext\n  perjoule explain request %s --store %s\n  perjoule top --by tenant,model --store %s\n  "
+        "perjoule report --html report.html --store %s\n",
+        run->traced_request.c_str(), args.store.c_str(), args.store.c_str(), args.store.c_str());
   }
   return run->conserved ? 0 : 4;
 }
@@ -161,21 +171,28 @@ void add_simulation_commands(CLI::App& app, Runner& runner) {
   auto demo_args = std::make_shared<SimulateArgs>();
   demo_args->store = "perjoule-store";
   demo_args->overwrite = true;
-  CLI::App* d = app.add_subcommand("demo", "the main job on the built-in real input: simulate, record, attribute, compare");
+  CLI::App* d = app.add_subcommand(
+      "demo", "the main job on the built-in real input: simulate, record, attribute, compare");
   d->add_option("--store", demo_args->store, "folder of the store")->capture_default_str();
   add_common(*d, *demo_args);
-  d->footer("Examples:\n  perjoule demo\n  perjoule demo --hours 2 --store /tmp/s\n  perjoule demo --json --seed 7");
+  d->footer(
+      "Examples:\n  perjoule demo\n  perjoule demo --hours 2 --store /tmp/s\n  perjoule demo --json --seed "
+      "7");
   d->callback([demo_args, &runner] { runner = [demo_args] { return demo(*demo_args); }; });
 
   auto args = std::make_shared<SimulateArgs>();
   CLI::App* s = app.add_subcommand("simulate", "run a scenario in virtual time");
   s->add_option("scenario", args->scenario, "a scenario file (TOML)")->required();
-  s->add_option("--policies", args->policies, "none, all, or a comma list of sleep[=RULE] and cap[=RULE]")->capture_default_str();
+  s->add_option("--policies", args->policies, "none, all, or a comma list of sleep[=RULE] and cap[=RULE]")
+      ->capture_default_str();
   s->add_option("--store", args->store, "folder of the store (default: none is written)");
   s->add_flag("--golden", args->golden, "sorted key = value lines");
   s->add_flag("--no-samples", args->no_samples, "leave the samples table empty");
   add_common(*s, *args);
-  s->footer("Examples:\n  perjoule simulate scenarios/demo.toml --policies none\n  perjoule simulate scenarios/demo.toml --policies sleep=rent-or-buy,cap --hours 6\n  perjoule simulate scenarios/demo.toml --store /tmp/s --json");
+  s->footer(
+      "Examples:\n  perjoule simulate scenarios/demo.toml --policies none\n  perjoule simulate "
+      "scenarios/demo.toml --policies sleep=rent-or-buy,cap --hours 6\n  perjoule simulate "
+      "scenarios/demo.toml --store /tmp/s --json");
   s->callback([args, &runner] { runner = [args] { return simulate(*args); }; });
 
   CLI::App* c = app.add_subcommand("config", "configuration files");

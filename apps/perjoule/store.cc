@@ -1,4 +1,6 @@
 // What is asked of a store: top, query, explain, report, audit.
+#include "bus/store.hpp"
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
@@ -7,7 +9,6 @@
 #include "base/text.hpp"
 #include "base/time.hpp"
 #include "bus/conservation.hpp"
-#include "bus/store.hpp"
 #include "commands.hpp"
 #include "compose/explain.hpp"
 #include "compose/html_report.hpp"
@@ -29,30 +30,40 @@ struct AuditArgs {
 ordered_json audit_json(const std::vector<bus::Finding>& findings, const bus::ConservationReport& c) {
   ordered_json j{{"schema_version", 1}, {"integrity", ordered_json::array()}};
   for (const bus::Finding& f : findings) {
-    j["integrity"].push_back({{"damage", f.damage}, {"file", f.file}, {"table", f.table}, {"byte", f.byte}, {"why", f.why}});
+    j["integrity"].push_back(
+        {{"damage", f.damage}, {"file", f.file}, {"table", f.table}, {"byte", f.byte}, {"why", f.why}});
   }
-  j["conservation"] = {{"holds", c.holds()}, {"windows", c.windows}, {"leaf_checks", c.leaf_checks},
-                       {"parent_checks", c.parent_checks}, {"joule_rows", c.joule_rows}, {"root_uj", c.root_uj},
-                       {"joules_uj", c.joule_uj}, {"violation_count", c.violation_count}};
+  j["conservation"] = {{"holds", c.holds()},           {"windows", c.windows},
+                       {"leaf_checks", c.leaf_checks}, {"parent_checks", c.parent_checks},
+                       {"joule_rows", c.joule_rows},   {"root_uj", c.root_uj},
+                       {"joules_uj", c.joule_uj},      {"violation_count", c.violation_count}};
   j["conservation"]["violations"] = ordered_json::array();
   for (const auto& v : c.violations) {
-    j["conservation"]["violations"].push_back({{"meter", v.meter}, {"window_ns", v.window_ns}, {"meter_uj", v.meter_uj},
-                                               {"children_uj", v.children_uj}, {"joules_uj", v.joules_uj}});
+    j["conservation"]["violations"].push_back({{"meter", v.meter},
+                                               {"window_ns", v.window_ns},
+                                               {"meter_uj", v.meter_uj},
+                                               {"children_uj", v.children_uj},
+                                               {"joules_uj", v.joules_uj}});
   }
   return j;
 }
 
-void print_audit(const std::vector<bus::Finding>& findings, const bus::ConservationReport& c, std::size_t files) {
-  std::printf("integrity     %zu files, %s\n", files, findings.empty() ? "every byte as written" : "findings:");
+void print_audit(const std::vector<bus::Finding>& findings, const bus::ConservationReport& c,
+                 std::size_t files) {
+  std::printf("integrity     %zu files, %s\n", files,
+              findings.empty() ? "every byte as written" : "findings:");
   for (const bus::Finding& f : findings) {
-    std::printf("  %s %s (table %s) byte %llu: %s\n", f.damage ? "DAMAGED" : "beside", f.file.c_str(), f.table.c_str(),
-                static_cast<unsigned long long>(f.byte), f.why.c_str());
+    std::printf("  %s %s (table %s) byte %llu: %s\n", f.damage ? "DAMAGED" : "beside", f.file.c_str(),
+                f.table.c_str(), static_cast<unsigned long long>(f.byte), f.why.c_str());
   }
   const auto count = [](std::uint64_t n) { return base::group_digits(static_cast<std::int64_t>(n)); };
-  std::printf("equality 1    %s leaf meters x windows: meter == sum of its joules\n", count(c.leaf_checks).c_str());
-  std::printf("equality 2    %s parents x windows: meter == children + own joules\n", count(c.parent_checks).c_str());
+  std::printf("equality 1    %s leaf meters x windows: meter == sum of its joules\n",
+              count(c.leaf_checks).c_str());
+  std::printf("equality 2    %s parents x windows: meter == children + own joules\n",
+              count(c.parent_checks).c_str());
   std::printf("site          %s uJ %s %s uJ in %s joules rows\n", base::group_digits(c.root_uj).c_str(),
-              c.root_uj == c.joule_uj ? "==" : "!=", base::group_digits(c.joule_uj).c_str(), count(c.joule_rows).c_str());
+              c.root_uj == c.joule_uj ? "==" : "!=", base::group_digits(c.joule_uj).c_str(),
+              count(c.joule_rows).c_str());
   for (const auto& v : c.violations) {
     std::printf("  VIOLATED %s window %lld: meter %lld, children %lld, joules %lld: %s\n", v.meter.c_str(),
                 static_cast<long long>(v.window_ns), static_cast<long long>(v.meter_uj),
@@ -92,7 +103,8 @@ struct AskArgs {
 };
 
 // ISO 8601, or "-1h" = that long before the end of the store.
-base::Result<std::int64_t> moment(const std::string& text, std::int64_t otherwise, const bus::StoreReader& store) {
+base::Result<std::int64_t> moment(const std::string& text, std::int64_t otherwise,
+                                  const bus::StoreReader& store) {
   if (text.empty()) return otherwise;
   if (text.front() != '-') {
     PJ_ASSIGN(const auto t, base::parse_iso8601(text));
@@ -156,10 +168,12 @@ int ask_query(const AskArgs& args) {
 base::Status write_report_files(const AskArgs& args, const compose::StoreReport& report) {
   base::Env& env = base::posix_env();
   if (!args.html.empty()) PJ_TRY(base::write_atomically(env, args.html, compose::report_html(report)));
-  if (!args.json_file.empty()) PJ_TRY(base::write_atomically(env, args.json_file, with_newline(compose::report_json(report))));
+  if (!args.json_file.empty())
+    PJ_TRY(base::write_atomically(env, args.json_file, with_newline(compose::report_json(report))));
   if (args.csv.empty()) return base::ok_status();
   PJ_TRY(env.create_directories(args.csv));
-  for (const auto& [name, text] : compose::report_csv(report)) PJ_TRY(base::write_atomically(env, args.csv + "/" + name, text));
+  for (const auto& [name, text] : compose::report_csv(report))
+    PJ_TRY(base::write_atomically(env, args.csv + "/" + name, text));
   return base::ok_status();
 }
 
@@ -180,7 +194,8 @@ void add_window(CLI::App& c, AskArgs& args) {
   c.add_option("--to", args.to, "as --from");
 }
 
-void add_question(CLI::App* c, const std::shared_ptr<AskArgs>& args, Runner& runner, int (*ask)(const AskArgs&)) {
+void add_question(CLI::App* c, const std::shared_ptr<AskArgs>& args, Runner& runner,
+                  int (*ask)(const AskArgs&)) {
   c->add_option("--store", args->store, "folder of the store")->capture_default_str();
   c->callback([args, ask, &runner] { runner = [args, ask] { return ask(*args); }; });
 }
@@ -193,28 +208,37 @@ void add_top(CLI::App& app, Runner& runner) {
   c->add_flag("--json", args->json, "one JSON document");
   add_window(*c, *args);
   add_question(c, args, runner, ask_top);
-  c->footer("Examples:\n  perjoule top\n  perjoule top --by model,share --from -1h\n  perjoule top --by kernel --limit 5 --json");
+  c->footer(
+      "Examples:\n  perjoule top\n  perjoule top --by model,share --from -1h\n  perjoule top --by kernel "
+      "--limit 5 --json");
 }
 
 void add_explain(CLI::App& app, Runner& runner) {
   auto args = std::make_shared<AskArgs>();
   CLI::App* c = app.add_subcommand("explain", "from any number back to meter readings, method and factors");
-  c->add_option("what", args->words, "kind (request, job, kernel, decision, meter) and id")->required()->expected(2);
+  c->add_option("what", args->words, "kind (request, job, kernel, decision, meter) and id")
+      ->required()
+      ->expected(2);
   c->add_flag("--json", args->json, "one JSON document");
   add_window(*c, *args);
   add_question(c, args, runner, ask_explain);
-  c->footer("Examples:\n  perjoule explain request r38\n  perjoule explain job job-10 --from -2h\n  perjoule explain decision d1 --json");
+  c->footer(
+      "Examples:\n  perjoule explain request r38\n  perjoule explain job job-10 --from -2h\n  perjoule "
+      "explain decision d1 --json");
 }
 
 void add_query(CLI::App& app, Runner& runner) {
   auto args = std::make_shared<AskArgs>();
   CLI::App* c = app.add_subcommand("query", "read-only SQL over a store (needs libduckdb: ./dev duckdb)");
   c->add_option("sql", args->words, "one reading statement")->required()->expected(1);
-  c->add_option("--format", args->format, "table, csv or json")->check(CLI::IsMember({"table", "csv", "json"}));
+  c->add_option("--format", args->format, "table, csv or json")
+      ->check(CLI::IsMember({"table", "csv", "json"}));
   c->add_flag("--json", args->json, "one JSON document");
   add_question(c, args, runner, ask_query);
-  c->footer("Examples:\n  perjoule query 'select count(*) from joules'\n  perjoule query 'select share, sum(energy_uj) from joules group by 1' --json\n"
-            "  perjoule query 'select * from requests order by energy_uj desc limit 5' --format csv");
+  c->footer(
+      "Examples:\n  perjoule query 'select count(*) from joules'\n  perjoule query 'select share, "
+      "sum(energy_uj) from joules group by 1' --json\n"
+      "  perjoule query 'select * from requests order by energy_uj desc limit 5' --format csv");
 }
 
 void add_report(CLI::App& app, Runner& runner) {
@@ -224,7 +248,9 @@ void add_report(CLI::App& app, Runner& runner) {
   c->add_option("--json", args->json_file, "write one JSON document");
   c->add_option("--csv", args->csv, "write one file per table into this folder");
   add_question(c, args, runner, ask_report);
-  c->footer("Examples:\n  perjoule report\n  perjoule report --html report.html\n  perjoule report --json report.json --csv report");
+  c->footer(
+      "Examples:\n  perjoule report\n  perjoule report --html report.html\n  perjoule report --json "
+      "report.json --csv report");
 }
 
 }  // namespace

@@ -37,15 +37,16 @@ std::optional<SleepAction> SleepMachine::observe(const ActivitySample& s) {
   if (s.device_time <= last_update_) return std::nullopt;
   last_update_ = s.device_time;
   const double factor = quiet_updates_ > 0 ? params_.leave_factor : 1.0;
-  const bool quiet =
-      s.sm_active < params_.sm_below * factor && s.dram_active < params_.dram_below * factor && !s.pending_dma;
+  const bool quiet = s.sm_active < params_.sm_below * factor && s.dram_active < params_.dram_below * factor &&
+                     !s.pending_dma;
   if (!quiet) {
     wake(s.device_time);
     return std::nullopt;
   }
   if (quiet_updates_++ == 0) quiet_since_ = s.device_time;
   if (quiet_updates_ < params_.distinct_updates) return std::nullopt;
-  if (awake_since_.ns != INT64_MIN && s.device_time - awake_since_ < params_.minimum_dwell) return std::nullopt;
+  if (awake_since_.ns != INT64_MIN && s.device_time - awake_since_ < params_.minimum_dwell)
+    return std::nullopt;
   return consider(s.device_time);
 }
 
@@ -97,7 +98,8 @@ namespace {
 
 class FixedTimeout final : public SleepRule {
  public:
-  FixedTimeout(std::size_t tier, Duration timeout, base::Watts saved) : tier_(tier), timeout_(timeout), saved_(saved) {}
+  FixedTimeout(std::size_t tier, Duration timeout, base::Watts saved)
+      : tier_(tier), timeout_(timeout), saved_(saved) {}
   void plan(TimePoint since, std::vector<PlannedRest>& out) override {
     out.push_back({since + timeout_, tier_, saved_ * base::to_seconds(timeout_)});
   }
@@ -109,8 +111,9 @@ class FixedTimeout final : public SleepRule {
   base::Watts saved_;
 };
 
-// Deterministic rent-or-buy over the tiers that fit the wake budget: enter each when the time already waited equals its
-// break-even. At most twice the energy of a rule that knew the future (Karlin et al. 1988), whatever arrives.
+// Deterministic rent-or-buy over the tiers that fit the wake budget: enter each when the time already waited
+// equals its break-even. At most twice the energy of a rule that knew the future (Karlin et al. 1988),
+// whatever arrives.
 class RentOrBuy final : public SleepRule {
  public:
   RentOrBuy(std::vector<SleepTier> tiers, Duration budget) : tiers_(std::move(tiers)), budget_(budget) {}
@@ -160,8 +163,10 @@ std::vector<SleepRuleInfo> sleep_rules() {
           {"heaa", "ours", "state machine of 3 distinct updates with predicted idle time"}};
 }
 
-base::Result<std::unique_ptr<SleepRule>> make_sleep_rule(std::string_view name, const std::vector<SleepTier>& tiers,
-                                                         const SleepParams& params, Duration period, Duration phase) {
+base::Result<std::unique_ptr<SleepRule>> make_sleep_rule(std::string_view name,
+                                                         const std::vector<SleepTier>& tiers,
+                                                         const SleepParams& params, Duration period,
+                                                         Duration phase) {
   using Rule = std::unique_ptr<SleepRule>;
   if (name == "none") return Rule{};
   if (name == "timeout") {

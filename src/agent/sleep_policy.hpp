@@ -1,13 +1,15 @@
-// Sleep of idle accelerators (HEAA): when to enter which resting tier, and the named baselines it is compared with.
-// The state machine takes distinct sensor updates; it proposes, the actuator acts. No clock, no heap on the sample path.
+// Sleep of idle accelerators (HEAA): when to enter which resting tier, and the named baselines it is compared
+// with. The state machine takes distinct sensor updates; it proposes, the actuator acts. No clock, no heap on
+// the sample path.
 //
-//   awake --(3 distinct updates: SM < 8.5 %, bandwidth < 12 %, no pending DMA)--> quiet --(a tier pays)--> resting
-//   resting --(longer quiet: a deeper tier pays)--> resting deeper;  any --(work or an announced request)--> awake
+//   awake --(3 distinct updates: SM < 8.5 %, bandwidth < 12 %, no pending DMA)--> quiet --(a tier pays)-->
+//   resting resting --(longer quiet: a deeper tier pays)--> resting deeper;  any --(work or an announced
+//   request)--> awake
 //
-// A tier pays when its break-even time, wake energy / power saved, is shorter than the idle time still expected; it is
-// allowed when its wake latency fits the latency budget of the work that may come. After a wake the machine stays awake for
-// the minimum dwell; the thresholds to leave quiet lie above those to enter it (hysteresis).
-// Thread rule: one thread per machine. Units in the types.
+// A tier pays when its break-even time, wake energy / power saved, is shorter than the idle time still
+// expected; it is allowed when its wake latency fits the latency budget of the work that may come. After a
+// wake the machine stays awake for the minimum dwell; the thresholds to leave quiet lie above those to enter
+// it (hysteresis). Thread rule: one thread per machine. Units in the types.
 #pragma once
 
 #include <array>
@@ -36,7 +38,7 @@ struct ActivitySample {
 // A state the device can rest in, shallowest first.
 struct SleepTier {
   std::string name;
-  base::Watts saved;         // against ready
+  base::Watts saved;  // against ready
   base::Duration wake;
   base::Joules wake_energy;  // extra energy of one wake
   // Idle time from which the tier saves energy; never if it saves nothing.
@@ -44,21 +46,21 @@ struct SleepTier {
 };
 
 struct SleepParams {
-  double sm_below = 0.085;       // S1.4
-  double dram_below = 0.12;      // S1.4
-  double leave_factor = 1.5;     // hysteresis: leave quiet above threshold x this
-  int distinct_updates = 3;      // S1.4
+  double sm_below = 0.085;    // S1.4
+  double dram_below = 0.12;   // S1.4
+  double leave_factor = 1.5;  // hysteresis: leave quiet above threshold x this
+  int distinct_updates = 3;   // S1.4
   base::Duration minimum_dwell = base::milliseconds(500);
   base::Duration wake_budget = base::Duration{350 * base::kNsPerUs};  // S1.5, for latency-sensitive work
-  double margin = 1.5;           // expected idle must exceed break-even by this factor
+  double margin = 1.5;  // expected idle must exceed break-even by this factor
 };
 
 // Learns how long idle periods last: the mean excess of past ones over the time already waited.
 class IdlePredictor {
  public:
   void add(base::Duration idle);
-  // Expected further idle time after `elapsed`; nothing until 8 periods were seen. Beyond the longest one seen it
-  // assumes as much again as has passed.
+  // Expected further idle time after `elapsed`; nothing until 8 periods were seen. Beyond the longest one
+  // seen it assumes as much again as has passed.
   std::optional<base::Duration> remaining(base::Duration elapsed) const;
 
  private:
@@ -80,8 +82,8 @@ class SleepMachine {
   std::optional<SleepAction> observe(const ActivitySample& sample);
   // Work came, or a request was announced whose latency sensitivity asks for an early wake.
   void wake(base::TimePoint t);
-  // The whole idle period is known afterwards (virtual time): learn it and be awake. Samples after `until` that were
-  // only planned did not happen.
+  // The whole idle period is known afterwards (virtual time): learn it and be awake. Samples after `until`
+  // that were only planned did not happen.
   void ended_idle(base::TimePoint since, base::TimePoint until);
   bool resting() const { return tier_.has_value(); }
   // With the device still quiet, the time of the next sample that could change anything.
@@ -123,8 +125,9 @@ struct SleepRuleInfo {
 };
 std::vector<SleepRuleInfo> sleep_rules();
 // `update_period`, `phase`: of the activity sensor. Error: an unknown name, with the nearest.
-base::Result<std::unique_ptr<SleepRule>> make_sleep_rule(std::string_view name, const std::vector<SleepTier>& tiers,
-                                                         const SleepParams& params, base::Duration update_period,
-                                                         base::Duration phase);
+base::Result<std::unique_ptr<SleepRule>> make_sleep_rule(std::string_view name,
+                                                         const std::vector<SleepTier>& tiers,
+                                                         const SleepParams& params,
+                                                         base::Duration update_period, base::Duration phase);
 
 }  // namespace perjoule::agent

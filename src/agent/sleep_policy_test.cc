@@ -61,7 +61,8 @@ TEST(SleepMachine, DoesNotRestWhenIdlePeriodsAreShorterThanBreakEven) {
       EXPECT_EQ(a->tier, 0U);
     }
   }
-  // 400 J at 40 W = 10 s, plus 10 s wake, times the margin 1.5: 30 s. Sixty expected seconds pay, five do not.
+  // 400 J at 40 W = 10 s, plus 10 s wake, times the margin 1.5: 30 s. Sixty expected seconds pay, five do
+  // not.
   SleepMachine deep = trained(base::seconds(60), params);
   std::optional<SleepAction> last;
   for (int i = 0; i < 3; ++i) {

@@ -1,6 +1,6 @@
 // Invariant checks. A broken invariant is a defect: the program says where and aborts.
-// PJ_CHECK is always on and must stay cheap; PJ_DCHECK is on with -DPJ_DCHECKS=1 (debug, relassert, sanitizers).
-// Thread rule: any thread.
+// PJ_CHECK is always on and must stay cheap; PJ_DCHECK is on with -DPJ_DCHECKS=1 (debug, relassert,
+// sanitizers). Thread rule: any thread.
 #pragma once
 
 namespace perjoule::base {

@@ -44,7 +44,7 @@ class CsvTable {
 
  private:
   struct FieldSpan {
-    std::uint32_t begin;   // offset in text_
+    std::uint32_t begin;  // offset in text_
     std::uint32_t length;
   };
   struct Line {

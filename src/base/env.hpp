@@ -1,7 +1,7 @@
-// All file operations behind one port, so that faults (disk full, EIO, torn writes, read-only folders) can be tested.
-// Every write of a final file is atomic: temporary name, fsync, rename, fsync of the directory. Nothing half-written is
-// ever visible under its final name.
-// Thread rule: PosixEnv from any thread; FaultEnv from one thread.
+// All file operations behind one port, so that faults (disk full, EIO, torn writes, read-only folders) can be
+// tested. Every write of a final file is atomic: temporary name, fsync, rename, fsync of the directory.
+// Nothing half-written is ever visible under its final name. Thread rule: PosixEnv from any thread; FaultEnv
+// from one thread.
 #pragma once
 
 #include <cstdint>
@@ -48,8 +48,11 @@ Env& posix_env();
 class FaultEnv final : public Env {
  public:
   explicit FaultEnv(Env& target) : target_(target) {}
-  // Fail operation number `n` (1 = next) and all after it with `error`; 0 = never. Counts append, commit, create.
-  void fail_from(std::uint64_t n, Error error) { fail_at_ = count_ + n, error_ = std::move(error), armed_ = n != 0; }
+  // Fail operation number `n` (1 = next) and all after it with `error`; 0 = never. Counts append, commit,
+  // create.
+  void fail_from(std::uint64_t n, Error error) {
+    fail_at_ = count_ + n, error_ = std::move(error), armed_ = n != 0;
+  }
   std::uint64_t operations() const { return count_; }
 
   Result<std::string> read_file(const std::string& path, std::uint64_t limit) override;

@@ -1,5 +1,5 @@
-// Result<T>: a value or an Error, for everything where failure is normal (files, input, permission, absent devices).
-// An Error always answers four questions: what went wrong, where, why, and what to type to mend it.
+// Result<T>: a value or an Error, for everything where failure is normal (files, input, permission, absent
+// devices). An Error always answers four questions: what went wrong, where, why, and what to type to mend it.
 // Thread rule: values. Ownership: owns its strings. A dropped Result is a compile error.
 #pragma once
 
@@ -13,12 +13,12 @@ namespace perjoule::base {
 
 // What kind of failure; the command line maps it to an exit status (contract: 1, 2, 3, 4).
 enum class ErrorKind {
-  kAnswerIsNo,     // an audit, gate or check failed                     -> exit 1
-  kBadInput,       // command line, scenario, trace, config is wrong      -> exit 2
-  kMissing,        // file, device, permission or library is not there    -> exit 3
-  kIo,             // the operating system refused (disk full, EIO, ...)  -> exit 3
-  kCorrupt,        // a stored file does not match its checksum or form   -> exit 1
-  kDefect,         // perjoule itself is wrong                            -> exit 4
+  kAnswerIsNo,  // an audit, gate or check failed                     -> exit 1
+  kBadInput,    // command line, scenario, trace, config is wrong      -> exit 2
+  kMissing,     // file, device, permission or library is not there    -> exit 3
+  kIo,          // the operating system refused (disk full, EIO, ...)  -> exit 3
+  kCorrupt,     // a stored file does not match its checksum or form   -> exit 1
+  kDefect,      // perjoule itself is wrong                            -> exit 4
 };
 
 struct Error {
@@ -52,7 +52,7 @@ inline Error corrupt(std::string what, std::string where, std::string why, std::
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}       // NOLINT: implicit by design
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT: implicit by design
   Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT: implicit by design
 
   bool ok() const { return state_.index() == 0; }
@@ -79,15 +79,15 @@ inline Status ok_status() { return Done{}; }
 }  // namespace perjoule::base
 
 // Return the error of `expr` from this function, or go on.
-#define PJ_TRY(expr)                                              \
-  do {                                                            \
+#define PJ_TRY(expr)                                                                      \
+  do {                                                                                    \
     if (auto pj_status_ = (expr); !pj_status_.ok()) return std::move(pj_status_).error(); \
   } while (false)
 
 #define PJ_CONCAT_INNER(a, b) a##b
 #define PJ_CONCAT(a, b) PJ_CONCAT_INNER(a, b)
 // PJ_ASSIGN(auto x, call()); -- x gets the value, or this function returns the error.
-#define PJ_ASSIGN(decl, expr)                                                         \
-  auto PJ_CONCAT(pj_result_, __LINE__) = (expr);                                      \
+#define PJ_ASSIGN(decl, expr)                                                                           \
+  auto PJ_CONCAT(pj_result_, __LINE__) = (expr);                                                        \
   if (!PJ_CONCAT(pj_result_, __LINE__).ok()) return std::move(PJ_CONCAT(pj_result_, __LINE__)).error(); \
   decl = std::move(PJ_CONCAT(pj_result_, __LINE__)).value()

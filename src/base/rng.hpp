@@ -1,7 +1,7 @@
-// Seeded random numbers, the same on every platform (no std:: distributions). Sub-streams by name, so that one more
-// draw in one place never shifts the numbers of another (common random numbers for comparing policies).
-// Source: SplitMix64 (Steele, Lea, Flood 2014) seeds xoshiro256++ (Blackman, Vigna 2019).
-// Thread rule: one Rng per thread.
+// Seeded random numbers, the same on every platform (no std:: distributions). Sub-streams by name, so that
+// one more draw in one place never shifts the numbers of another (common random numbers for comparing
+// policies). Source: SplitMix64 (Steele, Lea, Flood 2014) seeds xoshiro256++ (Blackman, Vigna 2019). Thread
+// rule: one Rng per thread.
 #pragma once
 
 #include <array>

@@ -1,6 +1,6 @@
 // Strong units: one type per physical dimension, so that watts are never added to joules.
-// Models use the double quantities; what is stored and counted is the integer Microjoules (exact, order-free sums).
-// Thread rule: values, freely copied.
+// Models use the double quantities; what is stored and counted is the integer Microjoules (exact, order-free
+// sums). Thread rule: values, freely copied.
 #pragma once
 
 #include <cmath>
@@ -57,8 +57,12 @@ class Microjoules {
   constexpr Microjoules operator-() const { return Microjoules(-value_); }
   constexpr Microjoules& operator+=(Microjoules o) { return value_ += o.value_, *this; }
   constexpr Microjoules& operator-=(Microjoules o) { return value_ -= o.value_, *this; }
-  friend constexpr Microjoules operator+(Microjoules a, Microjoules b) { return Microjoules(a.value_ + b.value_); }
-  friend constexpr Microjoules operator-(Microjoules a, Microjoules b) { return Microjoules(a.value_ - b.value_); }
+  friend constexpr Microjoules operator+(Microjoules a, Microjoules b) {
+    return Microjoules(a.value_ + b.value_);
+  }
+  friend constexpr Microjoules operator-(Microjoules a, Microjoules b) {
+    return Microjoules(a.value_ - b.value_);
+  }
 
  private:
   std::int64_t value_ = 0;

@@ -1,10 +1,9 @@
 #include "compose/explain.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <functional>
 #include <map>
-#include <optional>
 #include <set>
 #include <tuple>
 
@@ -27,7 +26,8 @@ constexpr std::int64_t kWindowsAround = 5;     // on each side of a decision
 const std::map<std::string, std::string>& rules() {
   static const std::map<std::string, std::string> kRules{
       {"serving-steps/1",
-       "GPU energy that is not idle, split over the requests in each step: a decode step by tokens and context, a "
+       "GPU energy that is not idle, split over the requests in each step: a decode step by tokens and "
+       "context, a "
        "prefill by tokens; E_i = E_direct * w_i / sum(w), w_i = modelled joules of request i in the window"},
       {"training-phases/1",
        "GPU energy that is not idle, split over the phases of the job's steps (forward, backward, optimiser, "
@@ -35,14 +35,17 @@ const std::map<std::string, std::string>& rules() {
       {"host-by-gpu/1",
        "CPU, DRAM and NIC energy of a node, split by the GPU energy of who worked on the node: "
        "E_c = E_host * G_c / sum(G)"},
-      {"idle-holder/1", "Energy drawn without work goes to the holder of the reservation and is shown apart: share = idle"},
+      {"idle-holder/1",
+       "Energy drawn without work goes to the holder of the reservation and is shown apart: share = idle"},
       {"overhead-proportional/1",
-       "Fans, boards, switches and cooling, passed on by the energy used below them: E_c = E_overhead * U_c / sum(U)"},
+       "Fans, boards, switches and cooling, passed on by the energy used below them: E_c = E_overhead * U_c "
+       "/ sum(U)"},
       {"loss-proportional/1",
        "Expected conversion and line losses (meter - children), passed on by the energy used below: "
        "E_c = E_loss * U_c / sum(U)"},
-      {"residual/1", "What the meter says beyond its children and expected losses; never spread, never hidden: "
-                     "E_residual = E_meter - sum(children) - E_passed_on"}};
+      {"residual/1",
+       "What the meter says beyond its children and expected losses; never spread, never hidden: "
+       "E_residual = E_meter - sum(children) - E_passed_on"}};
   return kRules;
 }
 
@@ -81,7 +84,8 @@ class Explainer {
   base::Status find_row(Table table, const std::string& column, F&& found);
   base::Error unknown(Table table, const std::string& column) const;
   base::Status gather(const ConsumerFilter& filter, TimeWindow window);
-  base::Status gather_batch(const Batch& b, const ConsumerFilter& filter, std::map<LineKey, EnergyLine>& lines);
+  base::Status gather_batch(const Batch& b, const ConsumerFilter& filter,
+                            std::map<LineKey, EnergyLine>& lines);
   void keep_lines(std::map<LineKey, EnergyLine>& lines);
   base::Status gather_meters();
   base::Status check_meters();
@@ -102,7 +106,7 @@ class Explainer {
   // meter -> window -> energy of this explanation's rows
   std::map<std::string, std::map<std::int64_t, std::int64_t>> used_;
   std::map<std::int64_t, std::int64_t> by_window_;
-  std::map<std::string, std::int64_t> by_kernel_;
+  std::map<std::string, std::int64_t> kernels_seen_;  // with kernels of other consumers, at 0
 };
 
 TimeWindow Explainer::used_span() const {
@@ -145,16 +149,19 @@ base::Error Explainer::unknown(Table table, const std::string& column) const {
     hint = read.error().message();
   } else if (!names.empty()) {
     hint = base::nearest_name_hint(out_.id, std::vector<std::string>(names.begin(), names.end())) +
-           " To list them: perjoule query 'SELECT DISTINCT " + column + " FROM " + name + "', or perjoule top --by " +
-           (table == Table::kMeters ? "meter" : out_.kind == "decision" ? "tenant,job" : out_.kind);
+           " To list them: perjoule query 'SELECT DISTINCT " + column + " FROM " + name +
+           "', or perjoule top --by " +
+           (table == Table::kMeters   ? "meter"
+            : out_.kind == "decision" ? "tenant,job"
+                                      : out_.kind);
   }
   return base::bad_input("explain " + out_.kind + " '" + out_.id + "'", store_.directory(),
                          "the store's table " + name + " has no such " + out_.kind, hint);
 }
 
 base::Status Explainer::gather(const ConsumerFilter& filter, TimeWindow window) {
-  static const std::vector<std::string> kColumns{"window_ns", "meter",   "energy_uj",       "share",  "quality",
-                                                 "method",    "uncertainty_ppm", "step", "kernel"};
+  static const std::vector<std::string> kColumns{
+      "window_ns", "meter", "energy_uj", "share", "quality", "method", "uncertainty_ppm", "step", "kernel"};
   std::vector<std::string> columns = kColumns;
   columns.push_back(filter.column);
   std::map<LineKey, EnergyLine> lines;
@@ -170,19 +177,32 @@ base::Status Explainer::gather_batch(const Batch& b, const ConsumerFilter& filte
   const auto code = std::find(wanted.dictionary.begin(), wanted.dictionary.end(), filter.value);
   if (code == wanted.dictionary.end()) return base::ok_status();
   const auto match = static_cast<std::uint32_t>(code - wanted.dictionary.begin());
+  const CodeValues<Quality> quality(b.columns[4], Quality::kMissing, quality_or_missing);
+  const CodeValues<std::int64_t*> kernel(
+      b.columns[8], nullptr, [&](std::string_view name) { return &kernels_seen_[std::string(name)]; });
+  // Where the rows of one window, meter, share, step and rule are counted; rows of a kind come in runs.
+  struct Place {
+    EnergyLine* line = nullptr;
+    std::int64_t *used = nullptr, *window = nullptr;
+  };
+  std::map<std::array<std::int64_t, 5>, Place> places;
   for (std::size_t r = 0; r < b.rows; ++r) {
     if (wanted.codes[r] != match) continue;
-    const auto text = [&](std::size_t c) { return std::string(b.columns[c].text(r)); };
     const std::int64_t window = b.columns[0].ints[r], uj = b.columns[2].ints[r];
-    const std::string meter = text(1);
-    EnergyLine& line = lines[{window, meter, text(3), text(7), text(5)}];
-    line.energy_uj += uj;
-    ++line.joule_rows;
-    line.quality = energy::worse(line.quality, quality_or_missing(b.columns[4].text(r)));
-    line.uncertainty_ppm = std::max(line.uncertainty_ppm, b.columns[6].ints[r]);
-    used_[meter][window] += uj;
-    by_window_[window] += uj;
-    if (b.columns[8].codes[r] != bus::kNullCode) by_kernel_[text(8)] += uj;
+    Place& place = places[{window, b.columns[1].codes[r], b.columns[3].codes[r], b.columns[7].codes[r],
+                           b.columns[5].codes[r]}];
+    if (place.line == nullptr) {
+      const auto text = [&](std::size_t c) { return std::string(b.columns[c].text(r)); };
+      place = {&lines[{window, text(1), text(3), text(7), text(5)}], &used_[text(1)][window],
+               &by_window_[window]};
+    }
+    place.line->energy_uj += uj;
+    ++place.line->joule_rows;
+    place.line->quality = energy::worse(place.line->quality, quality.at(r));
+    place.line->uncertainty_ppm = std::max(place.line->uncertainty_ppm, b.columns[6].ints[r]);
+    *place.used += uj;
+    *place.window += uj;
+    if (std::int64_t* k = kernel.at(r); k != nullptr) *k += uj;
     out_.energy_uj += uj;
   }
   return base::ok_status();
@@ -213,7 +233,9 @@ void Explainer::keep_lines(std::map<LineKey, EnergyLine>& lines) {
     out_.lines.push_back(line);
   }
   for (const auto& m : methods) out_.rules.push_back({m, rule_text(m)});
-  for (const auto& [name, uj] : by_kernel_) out_.kernels.push_back({name, uj});
+  for (const auto& [name, uj] : kernels_seen_) {
+    if (uj != 0) out_.kernels.push_back({name, uj});
+  }
   std::stable_sort(out_.kernels.begin(), out_.kernels.end(),
                    [](const auto& a, const auto& b) { return a.energy_uj > b.energy_uj; });
 }
@@ -246,6 +268,7 @@ base::Status Explainer::gather_meters() {
     line.kind = info.kind;
     line.zone = info.zone;
     line.depth = catalog.chain(m).size() - 1;
+    line.leaf = info.children.empty();
     line.t0_ns = INT64_MAX;
     line.t1_ns = INT64_MIN;
     for (const std::int64_t w : set) {
@@ -265,22 +288,23 @@ base::Status Explainer::gather_meters() {
     }
     out_.meters.push_back(std::move(line));
   }
-  std::stable_sort(out_.meters.begin(), out_.meters.end(), [](const MeterLine& a, const MeterLine& b) {
-    return a.depth != b.depth ? a.depth < b.depth : a.meter < b.meter;
-  });
+  const auto path = [&catalog](const MeterLine& line) {
+    std::vector<std::string> names;
+    for (const std::size_t m : catalog.chain(catalog.find(line.meter))) names.push_back(catalog[m].name);
+    std::reverse(names.begin(), names.end());
+    return names;
+  };
+  std::stable_sort(out_.meters.begin(), out_.meters.end(),
+                   [&](const MeterLine& a, const MeterLine& b) { return path(a) < path(b); });
   return base::ok_status();
 }
 
 // Reading of the meters without children below them == all their joules rows, in the windows used.
 base::Status Explainer::check_meters() {
-  std::set<std::string> parents;
-  for (const MeterLine& m : out_.meters) parents.insert(m.parent);
   std::int64_t readings = 0, rows = 0;
   std::set<std::string> leaves;
   for (const MeterLine& m : out_.meters) {
-    const bool leaf = m.kind == "gpu" || m.kind == "cpu" || m.kind == "dram" || m.kind == "nic" || m.kind == "fan" ||
-                      m.kind == "board" || m.kind == "switch";
-    if (!leaf || parents.count(m.meter) != 0 || used_.count(m.meter) == 0) continue;
+    if (!m.leaf || used_.count(m.meter) == 0) continue;
     leaves.insert(m.meter);
     readings += m.energy_uj;
   }
@@ -345,7 +369,14 @@ base::Status Explainer::gather_samples(const std::vector<std::string>& devices) 
     return base::ok_status();
   };
   PJ_TRY(store_.scan({Table::kMeters, {"energy_uj", "device"}, used_span()}, on_batch));
-  for (SampleLine& line : out_.samples) line.meter_uj = between[line.device];
+  bool no_before = false;
+  for (SampleLine& line : out_.samples) {
+    line.meter_uj = between[line.device];
+    no_before = no_before || line.t_before_ns == kNoTime;
+  }
+  if (no_before)
+    out_.notes.emplace_back(
+        "No sample lies at the start of the first window, so the counter's difference is not known there.");
   return base::ok_status();
 }
 
@@ -378,14 +409,7 @@ base::Status Explainer::trace() {
   return base::ok_status();
 }
 
-void Explainer::finish() {
-  for (const char* key : {"scenario", "policies", "seed", "build"}) {
-    const auto it = store_.manifest().meta.find(key);
-    out_.provenance.emplace_back(key, it == store_.manifest().meta.end() ? "" : it->second);
-  }
-  out_.provenance.emplace_back("store", store_.directory());
-  out_.provenance.emplace_back("complete", store_.manifest().complete ? "true" : "false");
-}
+void Explainer::finish() { out_.provenance = provenance_of(store_); }
 
 std::int64_t int_at(const Batch& b, Table table, std::size_t row, std::string_view column) {
   const auto& c = b.columns[bus::schema_of(table).find(column)];
@@ -401,10 +425,18 @@ std::vector<Fact> facts_of(const Batch& b, Table table, std::size_t row) {
     FactValue value;
     if (!column.is_null(row)) {
       switch (column.type) {
-        case bus::ColumnType::kInt64: value = column.ints[row]; break;
-        case bus::ColumnType::kDouble: value = column.doubles[row]; break;
-        case bus::ColumnType::kBool: value = column.bools[row] != 0; break;
-        case bus::ColumnType::kText: value = std::string(column.text(row)); break;
+        case bus::ColumnType::kInt64:
+          value = column.ints[row];
+          break;
+        case bus::ColumnType::kDouble:
+          value = column.doubles[row];
+          break;
+        case bus::ColumnType::kBool:
+          value = column.bools[row] != 0;
+          break;
+        case bus::ColumnType::kText:
+          value = std::string(column.text(row));
+          break;
       }
     }
     out.push_back({std::string(columns[c].name), std::move(value)});
@@ -423,7 +455,8 @@ base::Result<Explanation> Explainer::request() {
   PJ_TRY(gather({"request", out_.id}, {arrival - span_.window_length_ns, done + 1}));
   out_.checks.push_back({"requests.energy_uj == sum of its joules rows", stored, out_.energy_uj});
   if (out_.kernels.empty()) {
-    out_.notes.emplace_back("This request was recorded in total; a sampled share of requests is recorded to the kernel.");
+    out_.notes.emplace_back(
+        "This request was recorded in total; a sampled share of requests is recorded to the kernel.");
   }
   PJ_TRY(trace());
   return std::move(out_);
@@ -437,7 +470,8 @@ base::Result<Explanation> Explainer::job() {
   }));
   PJ_TRY(gather({"job", out_.id}, options_.window));
   const bool whole = options_.window.from_ns <= span_.first_ns && options_.window.to_ns >= span_.end_ns;
-  if (whole) out_.checks.push_back({"jobs.energy_uj == sum of its joules rows, all shares", stored, out_.energy_uj});
+  if (whole)
+    out_.checks.push_back({"jobs.energy_uj == sum of its joules rows, all shares", stored, out_.energy_uj});
   PJ_TRY(trace());
   return std::move(out_);
 }
@@ -446,7 +480,8 @@ base::Result<Explanation> Explainer::kernel() {
   PJ_TRY(gather({"kernel", out_.id}, options_.window));
   if (out_.lines.empty()) return unknown(Table::kJoules, "kernel");
   out_.kernels.clear();
-  out_.notes.emplace_back("Kernels are recorded for a sampled share of requests, so this is not the kernel's whole energy.");
+  out_.notes.emplace_back(
+      "Kernels are recorded for a sampled share of requests, so this is not the kernel's whole energy.");
   PJ_TRY(trace());
   return std::move(out_);
 }
@@ -456,7 +491,9 @@ base::Result<Explanation> Explainer::meter() {
   std::int64_t reading = 0;
   std::map<std::size_t, std::int64_t> by_meter;
   std::map<std::int64_t, int> windows;
-  const auto on_reading = [&](std::size_t m, const MeterReading& r) { by_meter[m] += r.energy_uj, windows[r.window_ns]; };
+  const auto on_reading = [&](std::size_t m, const MeterReading& r) {
+    by_meter[m] += r.energy_uj, windows[r.window_ns];
+  };
   PJ_ASSIGN(const MeterCatalog catalog, MeterCatalog::load(store_, window, on_reading));
   const std::size_t index = catalog.find(out_.id);
   if (index == kNoMeter) return unknown(Table::kMeters, "meter");
@@ -464,11 +501,11 @@ base::Result<Explanation> Explainer::meter() {
   std::int64_t children = 0;
   for (const std::size_t c : catalog[index].children) children += by_meter[c];
   PJ_TRY(gather({"meter", out_.id}, window));
-  out_.facts = {{"meter", out_.id},           {"kind", catalog[index].kind},
-                {"zone", catalog[index].zone}, {"energy_uj", reading},
-                {"children_uj", children},     {"own_rows_uj", out_.energy_uj}};
+  out_.facts = {{"meter", out_.id},     {"kind", catalog[index].kind}, {"zone", catalog[index].zone},
+                {"energy_uj", reading}, {"children_uj", children},     {"own_rows_uj", out_.energy_uj}};
   for (const std::size_t c : catalog[index].children) out_.around.push_back({catalog[c].name, by_meter[c]});
-  out_.checks.push_back({"meter reading == children's readings + its own joules rows", reading, children + out_.energy_uj});
+  out_.checks.push_back(
+      {"meter reading == children's readings + its own joules rows", reading, children + out_.energy_uj});
   for (const auto& [w, unused] : windows) used_[out_.id][w], by_window_[w];
   out_.windows = by_window_.size();
   PJ_TRY(gather_meters());
@@ -493,7 +530,8 @@ base::Result<Explanation> Explainer::decision() {
   PJ_TRY(gather({metered ? "meter" : "job", target}, window));
   for (const auto& [w, uj] : by_window_) out_.around.push_back({time_text(w), uj});
   out_.notes.push_back("Energy of " + std::string(metered ? "the device " : "the service ") + target + ", " +
-                       std::to_string(kWindowsAround) + " windows before and after. What the policy saved is the "
+                       std::to_string(kWindowsAround) +
+                       " windows before and after. What the policy saved is the "
                        "difference between whole runs with the same arrivals: perjoule report shows it.");
   PJ_TRY(trace());
   return std::move(out_);
@@ -505,20 +543,32 @@ bool Explanation::holds() const {
   return std::all_of(checks.begin(), checks.end(), [](const EqualityCheck& c) { return c.equal(); });
 }
 
-std::vector<std::string> explain_kinds() { return {"request", "job", "kernel", "decision", "meter"}; }
+std::vector<std::string> explain_kinds() { return {"request", "job", "kernel", "decision", "meter", "line"}; }
+
+std::vector<std::pair<std::string, std::string>> provenance_of(const bus::StoreReader& store) {
+  std::vector<std::pair<std::string, std::string>> out;
+  for (const char* key : {"scenario", "policies", "seed", "build"}) {
+    const auto it = store.manifest().meta.find(key);
+    out.emplace_back(key, it == store.manifest().meta.end() ? "" : it->second);
+  }
+  out.emplace_back("store", store.directory());
+  out.emplace_back("complete", store.manifest().complete ? "true" : "false");
+  return out;
+}
 
 std::string rule_text(const std::string& rule) {
   const auto it = rules().find(rule);
   return it == rules().end() ? std::string() : it->second;
 }
 
-base::Result<Explanation> explain(const bus::StoreReader& store, const std::string& kind, const std::string& id,
-                                  const ExplainOptions& options) {
+base::Result<Explanation> explain(const bus::StoreReader& store, const std::string& kind,
+                                  const std::string& id, const ExplainOptions& options) {
   const auto kinds = explain_kinds();
   if (std::find(kinds.begin(), kinds.end(), kind) == kinds.end()) {
     return base::bad_input("explain", "'" + kind + "'", "there is no such kind of thing",
                            base::nearest_name_hint(kind, kinds));
   }
+  if (kind == "line") return explain_line(store, id);
   PJ_ASSIGN(const StoreSpan span, span_of(store));
   Explainer explainer(store, options, span, kind, id);
   if (kind == "request") return explainer.request();

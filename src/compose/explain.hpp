@@ -1,7 +1,7 @@
 // From any number back to the meter (`perjoule explain KIND ID`): the thing's own row -> its joules rows ->
 // the meters' readings up to the site -> the sensors' counters -> rules, carbon factors, seed and build.
 //   explain(store, kind, id, options) -> Result<Explanation>
-//     kinds: request, job, kernel, decision, meter (explain_kinds())
+//     kinds: request, job, kernel, decision, meter, line (a figure of the report; ids: explain_lines())
 //     kBadInput (exit 2): unknown kind or id, with the nearest names or the query that lists them
 //   explanation_text(e), explanation_json(e)
 // Every equality that is printed was computed here from the rows, with whole microjoules.
@@ -9,7 +9,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <utility>
 #include <variant>
@@ -22,8 +21,8 @@
 namespace perjoule::compose {
 
 struct ExplainOptions {
-  bus::TimeWindow window;          // job, kernel, meter: only these settlement windows
-  std::size_t detail_rows = 24;    // above: lines are summed over windows, and lists of kernels cut
+  bus::TimeWindow window;        // job, kernel, meter: only these settlement windows
+  std::size_t detail_rows = 24;  // above: lines are summed over windows
 };
 
 // monostate = absent.
@@ -33,7 +32,7 @@ struct Fact {
   FactValue value;
 };
 
-struct EnergyLine {  // joules rows of one meter, window (or all windows), share, step and rule
+struct EnergyLine {            // joules rows of one meter, window (or all windows), share, step and rule
   std::int64_t window_ns = 0;  // energy::kNoTime: summed over windows
   std::string meter, share, step, method;
   std::int64_t energy_uj = 0;
@@ -50,9 +49,10 @@ struct NamedEnergy {
 struct MeterLine {
   std::string meter, parent, kind, zone, source;
   std::size_t depth = 0;  // 0: the site
+  bool leaf = false;      // no meter below it
   std::int64_t t0_ns = 0, t1_ns = 0;
-  std::int64_t energy_uj = 0;        // of the windows below, summed
-  std::int64_t part_uj = 0;          // of it: what this explanation's rows took from this very meter
+  std::int64_t energy_uj = 0;  // of the windows below, summed
+  std::int64_t part_uj = 0;    // of it: what this explanation's rows took from this very meter
   std::uint64_t windows = 0;
   energy::Quality quality = energy::Quality::kMeasured;
   std::int64_t uncertainty_ppm = 0;
@@ -61,9 +61,9 @@ struct MeterLine {
 struct SampleLine {  // a counter at the edges of the windows, beside the meter's own reading
   std::string device, signal, source;
   std::int64_t t_before_ns = INT64_MIN, t_after_ns = INT64_MIN;  // INT64_MIN: none
-  double before = 0.0, after = 0.0;  // NaN: no sample at that edge
-  double difference = 0.0;           // after - before; NaN if either is absent
-  std::int64_t meter_uj = 0;         // the meter's readings between the two
+  double before = 0.0, after = 0.0;                              // NaN: no sample at that edge
+  double difference = 0.0;                                       // after - before; NaN if either is absent
+  std::int64_t meter_uj = 0;                                     // the meter's readings between the two
   energy::Quality quality = energy::Quality::kMissing;
 };
 
@@ -91,9 +91,9 @@ struct Explanation {
   std::uint64_t windows = 0;
   std::vector<EnergyLine> lines;
   std::vector<NamedEnergy> kernels;  // largest first; empty where kernels were not recorded
-  std::size_t kernels_left_out = 0;
-  std::vector<NamedEnergy> around;   // decision: energy of the target per window, named by its start
-  std::vector<MeterLine> meters;     // site first
+  std::vector<NamedEnergy>
+      around;                     // decision: the target's energy by window; meter: children; line: its parts
+  std::vector<MeterLine> meters;  // as a tree, site first
   std::vector<SampleLine> samples;
   std::vector<RuleText> rules;
   std::vector<CarbonLine> carbon;
@@ -104,11 +104,16 @@ struct Explanation {
 };
 
 std::vector<std::string> explain_kinds();
+// Ids of kind "line": the figures of the report, as its JSON names them.
+std::vector<std::string> explain_lines();
+base::Result<Explanation> explain_line(const bus::StoreReader& store, const std::string& id);
+// Scenario, policies, seed, build, store: what made the numbers.
+std::vector<std::pair<std::string, std::string>> provenance_of(const bus::StoreReader& store);
 // What a rule of the ledger does, in one line with its formula; empty for an unknown one.
 std::string rule_text(const std::string& rule);
 
-base::Result<Explanation> explain(const bus::StoreReader& store, const std::string& kind, const std::string& id,
-                                  const ExplainOptions& options = {});
+base::Result<Explanation> explain(const bus::StoreReader& store, const std::string& kind,
+                                  const std::string& id, const ExplainOptions& options = {});
 std::string explanation_text(const Explanation& e);
 std::string explanation_json(const Explanation& e);
 

@@ -1,5 +1,5 @@
-// First form of `perjoule doctor`: which energy sources this host shows, by looking at files only. Reads nothing else
-// and changes nothing. `root` is prefixed to every path, so that recorded trees are tests.
+// First form of `perjoule doctor`: which energy sources this host shows, by looking at files only. Reads
+// nothing else and changes nothing. `root` is prefixed to every path, so that recorded trees are tests.
 // Thread rule: pure but for the file system.
 #pragma once
 

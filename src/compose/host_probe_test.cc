@@ -13,7 +13,8 @@ namespace {
 TEST(HostProbe, SaysWhatIsThereAndWhatIsLost) {
   const auto root = std::filesystem::path(::testing::TempDir()) / "host-probe";
   std::filesystem::create_directories(root / "proc/pressure");
-  ASSERT_TRUE(base::write_atomically(base::posix_env(), (root / "proc/pressure/cpu").string(), "some\n").ok());
+  ASSERT_TRUE(
+      base::write_atomically(base::posix_env(), (root / "proc/pressure/cpu").string(), "some\n").ok());
   const auto findings = probe_host(root.string());
   const auto state = [&](const std::string& source) {
     return std::find_if(findings.begin(), findings.end(), [&](const auto& f) { return f.source == source; });

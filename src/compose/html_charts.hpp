@@ -1,5 +1,5 @@
-// The plots of the HTML report as SVG text. Every plot has a title for screen readers, and each mark a tooltip.
-// Thread rule: pure functions. Units: as in StoreReport; sizes in SVG user units.
+// The plots of the HTML report as SVG text. Every plot has a title for screen readers, and each mark a
+// tooltip. Thread rule: pure functions. Units: as in StoreReport; sizes in SVG user units.
 #pragma once
 
 #include <array>
@@ -19,7 +19,8 @@ std::string power_chart(const StoreReport& r, int width, int height);
 std::string idle_chart(const StoreReport& r, int width, int height);
 // Grams of CO2 per kWh of the charged series as a line; empty text where there is none.
 std::string carbon_chart(const StoreReport& r, int width, int height);
-// Site -> parts -> GPU holders -> working and idle.
+// Site -> parts -> GPU holders -> working and idle. `height` is that of the site's bar; the plot may be
+// higher.
 std::string flow_chart(const StoreReport& r, int width, int height);
 
 }  // namespace perjoule::compose

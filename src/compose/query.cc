@@ -49,7 +49,8 @@ class Session {
 
   base::Status open(const bus::StoreReader& store, unsigned threads) {
     char* error = nullptr;
-    if (duck_.open(nullptr, &database_, nullptr, &error) != 0 || duck_.connect(database_, &connection_) != 0) {
+    if (duck_.open(nullptr, &database_, nullptr, &error) != 0 ||
+        duck_.connect(database_, &connection_) != 0) {
       std::string why = error != nullptr ? error : "it does not start";
       if (error != nullptr) duck_.free_memory(error);
       return base::missing("query the store", duck_.path, why, "Type: ./dev duckdb");
@@ -163,10 +164,12 @@ class Session {
 
   // The C interface gives text for plain values only; a nested one would come back as NULL.
   static base::Status check_column(const std::string& name, int type) {
-    const bool plain = (type >= kBooleanType && type <= kVarchar) || type == kDecimal || type == kUnsignedHugeInt;
+    const bool plain =
+        (type >= kBooleanType && type <= kVarchar) || type == kDecimal || type == kUnsignedHugeInt;
     if (plain) return base::ok_status();
-    return refused("column '" + name + "' has a type that has no plain text (a list, a structure or the like)",
-                   "Turn it into text: SELECT CAST(... AS VARCHAR)");
+    return refused(
+        "column '" + name + "' has a type that has no plain text (a list, a structure or the like)",
+        "Turn it into text: SELECT CAST(... AS VARCHAR)");
   }
 
   static QueryAnswer::Type type_of(int type) {
@@ -220,7 +223,8 @@ std::vector<std::string> duckdb_candidates(const QueryOptions& options) {
   return out;
 }
 
-base::Result<QueryAnswer> query(const bus::StoreReader& store, const std::string& sql, const QueryOptions& options) {
+base::Result<QueryAnswer> query(const bus::StoreReader& store, const std::string& sql,
+                                const QueryOptions& options) {
   PJ_ASSIGN(const Library library, duckdb::load_library(duckdb_candidates(options)));
   Session session(library);
   PJ_TRY(session.open(store, options.threads));
@@ -238,7 +242,8 @@ std::string query_table(const QueryAnswer& answer) {
     table.rows.push_back(std::move(cells));
   }
   const std::size_t n = answer.rows.size();
-  return table.text() + "(" + base::group_digits(static_cast<std::int64_t>(n)) + (n == 1 ? " row)\n" : " rows)\n");
+  return table.text() + "(" + base::group_digits(static_cast<std::int64_t>(n)) +
+         (n == 1 ? " row)\n" : " rows)\n");
 }
 
 std::string query_csv(const QueryAnswer& answer) {
@@ -258,7 +263,8 @@ std::string query_json(const QueryAnswer& answer) {
   j["rows"] = Json::array();
   for (const auto& row : answer.rows) {
     Json object = Json::object();
-    for (std::size_t c = 0; c < row.size(); ++c) object[answer.columns[c]] = json_value(row[c], answer.types[c]);
+    for (std::size_t c = 0; c < row.size(); ++c)
+      object[answer.columns[c]] = json_value(row[c], answer.types[c]);
     j["rows"].push_back(std::move(object));
   }
   j["row_count"] = answer.rows.size();

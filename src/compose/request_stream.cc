@@ -25,7 +25,8 @@ class TiledTrace {
     advance_to(static_cast<double>(tile_) * period_s_ + row.arrival.value());
     plant::HallRequest out;
     out.service = source_.row_service.empty() ? pick_service() : source_.row_service[row_];
-    out.request = {++id_, start_ + base::to_duration(base::Seconds(calendar_s_)), row.input_tokens, row.output_tokens};
+    out.request = {++id_, start_ + base::to_duration(base::Seconds(calendar_s_)), row.input_tokens,
+                   row.output_tokens};
     if (++row_ == rows.size()) row_ = 0, ++tile_;
     return out;
   }

@@ -101,7 +101,8 @@ class Run {
     const Microjoules site = hall_->readings()[0].reading;
     carbon_.resize(scenario_.carbon.size());
     for (std::size_t c = 0; c < carbon_.size(); ++c) {
-      const auto mass = scenario_.carbon[c].grams(site, t0, t1, backends::grid::GapPolicy::kSameHourPreviousDay);
+      const auto mass =
+          scenario_.carbon[c].grams(site, t0, t1, backends::grid::GapPolicy::kSameHourPreviousDay);
       carbon_[c].region = scenario_.carbon[c].region();
       carbon_[c].quality = energy::name_of(energy::worse(mass.quality, energy::Quality::kSimulated));
       carbon_[c].grams += mass.grams ? mass.grams->value() : energy::kAbsent;
@@ -143,8 +144,8 @@ class Run {
         output_tokens_ += f.request.output_tokens;
         sink_->finish_request({settler_->request_symbol(f.request.id), symbols_.intern(service.tenant),
                                symbols_.intern(service.model), f.request.arrival.ns, f.done.ns,
-                               f.request.input_tokens, f.request.output_tokens, times.latency_ms, times.ttft_ms,
-                               times.met, 0, energy::kAbsent});
+                               f.request.input_tokens, f.request.output_tokens, times.latency_ms,
+                               times.ttft_ms, times.met, 0, energy::kAbsent});
       }
       r.engine->finished().clear();
     }
@@ -167,12 +168,13 @@ class Run {
       const auto [energy, grams] = sink_->job_energy(name);
       PJ_TRY(store_->append(energy::JobRow{
           name, symbols_.intern(job.spec.tenant),
-          symbols_.intern(plant::training_profiles()[job.spec.profile].model), job.started() ? 1 : 0, job.spec.gpus,
-          job.spec.submit.ns, job.started() ? job.start.ns : energy::kNoTime,
+          symbols_.intern(plant::training_profiles()[job.spec.profile].model), job.started() ? 1 : 0,
+          job.spec.gpus, job.spec.submit.ns, job.started() ? job.start.ns : energy::kNoTime,
           job.ended() ? job.end.ns : energy::kNoTime, energy, grams}));
     }
     for (const auto& series : scenario_.carbon) {
-      for (const auto& row : series.rows(scenario_.hall.start, hall_->now(), symbols_)) PJ_TRY(store_->append(row));
+      for (const auto& row : series.rows(scenario_.hall.start, hall_->now(), symbols_))
+        PJ_TRY(store_->append(row));
     }
     return store_->finish(complete);
   }

@@ -14,8 +14,8 @@
 namespace perjoule::compose {
 
 struct PolicyChoice {
-  std::string sleep = "heaa";          // of agent::sleep_rules()
-  std::string cap = "latency-aware";   // of sched::cap_rules()
+  std::string sleep = "heaa";         // of agent::sleep_rules()
+  std::string cap = "latency-aware";  // of sched::cap_rules()
   std::string label() const { return "sleep=" + sleep + " cap=" + cap; }
 };
 // "none", "all", or a comma list of sleep[=RULE] and cap[=RULE].
@@ -28,7 +28,8 @@ struct RunOptions {
   unsigned threads = 1;
   bool samples = true;
   std::string savings_json;  // kept in the store's manifest for reports; empty = none
-  // Called about every simulated quarter of an hour; false stops the run after the window (the store stays readable).
+  // Called about every simulated quarter of an hour; false stops the run after the window (the store stays
+  // readable).
   std::function<bool(double share_done)> progress;
 };
 

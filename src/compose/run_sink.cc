@@ -43,6 +43,11 @@ void RunSink::joule(const energy::JouleRow& row) {
     e.grams += grams;
     serving_direct_ += row.energy_uj;
   }
+  if (!c.job.empty()) {
+    Energy& e = slot(by_job_, c.job);
+    e.uj += row.energy_uj;
+    e.grams += grams;
+  }
   const energy::Consumer group{c.tenant, c.job, c.model, {}, {}, {}, {}, {}};
   if (last_group_ == nullptr || !(last_group_->consumer == group)) {
     const GroupKey key{(static_cast<std::uint64_t>(c.tenant.id) << 32) | c.job.id, c.model.id};
@@ -66,14 +71,8 @@ base::Status RunSink::write_requests() {
 }
 
 std::pair<std::int64_t, double> RunSink::job_energy(base::Symbol job) const {
-  std::int64_t uj = 0;
-  double grams = 0.0;
-  for (const auto& [key, g] : groups_) {
-    if (g.consumer.job != job) continue;
-    for (const std::int64_t share : g.by_share) uj += share;
-    grams += g.grams;
-  }
-  return {uj, grams};
+  const Energy e = value_at(by_job_, job);
+  return {e.uj, e.grams};
 }
 
 void RunSink::fill(RunSummary& out, const plant::Hall& hall) const {
@@ -103,12 +102,14 @@ void RunSink::fill(RunSummary& out, const plant::Hall& hall) const {
   out.serving_direct = Microjoules(serving_direct_);
   for (const auto& [key, g] : groups_) {
     if (g.consumer == energy::Consumer{}) continue;
-    out.consumers.push_back({std::string(symbols_.text(g.consumer.tenant)), std::string(symbols_.text(g.consumer.job)),
+    out.consumers.push_back({std::string(symbols_.text(g.consumer.tenant)),
+                             std::string(symbols_.text(g.consumer.job)),
                              std::string(symbols_.text(g.consumer.model)), Microjoules(g.by_share[0]),
                              Microjoules(g.by_share[1]), Microjoules(g.by_share[2])});
   }
   std::sort(out.consumers.begin(), out.consumers.end(), [](const ConsumerEnergy& a, const ConsumerEnergy& b) {
-    return a.total() != b.total() ? a.total() > b.total() : std::tie(a.tenant, a.job) < std::tie(b.tenant, b.job);
+    return a.total() != b.total() ? a.total() > b.total()
+                                  : std::tie(a.tenant, a.job) < std::tie(b.tenant, b.job);
   });
 }
 

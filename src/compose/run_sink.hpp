@@ -22,7 +22,8 @@ class RunSink final : public ledger::RowSink {
   void begin_window(double g_per_kwh) { grams_per_uj_ = g_per_kwh / 3.6e12; }
   void meter(const energy::MeterRow& row) override;
   void joule(const energy::JouleRow& row) override;
-  // Keeps the row; its energy and carbon are those of its direct rows, complete only at the end of its window.
+  // Keeps the row; its energy and carbon are those of its direct rows, complete only at the end of its
+  // window.
   void finish_request(const energy::RequestRow& row);
   base::Status write_requests();
   std::pair<std::int64_t, double> job_energy(base::Symbol job) const;
@@ -52,7 +53,7 @@ class RunSink final : public ledger::RowSink {
   base::SymbolTable& symbols_;
   bus::StoreWriter* store_;
   double grams_per_uj_ = energy::kAbsent;
-  std::vector<Energy> by_request_;  // by symbol
+  std::vector<Energy> by_request_, by_job_;  // by symbol
   std::unordered_map<GroupKey, Group, GroupHash> groups_;
   Group* last_group_ = nullptr;
   std::vector<energy::RequestRow> finished_;

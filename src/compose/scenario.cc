@@ -1,3 +1,5 @@
+#include "compose/scenario.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -9,7 +11,6 @@
 #include "backends/replay/job_trace.hpp"
 #include "base/rng.hpp"
 #include "base/text.hpp"
-#include "compose/scenario.hpp"
 #include "plant/llm_model_facts.hpp"
 #include "plant/training.hpp"
 

@@ -16,9 +16,14 @@ constexpr double kKernelBatch = 16.0, kKernelContext = 1300.0, kKernelPrompt = 1
 }  // namespace
 
 Settler::Settler(plant::Hall& hall, base::SymbolTable& symbols, const Scenario& scenario)
-    : hall_(hall), symbols_(symbols), scenario_(scenario), serving_(symbols.intern("serving-steps/1")),
-      training_(symbols.intern("training-phases/1")), host_(symbols.intern("host-by-gpu/1")),
-      prefill_(symbols.intern("prefill")), decode_(symbols.intern("decode")) {
+    : hall_(hall),
+      symbols_(symbols),
+      scenario_(scenario),
+      serving_(symbols.intern("serving-steps/1")),
+      training_(symbols.intern("training-phases/1")),
+      host_(symbols.intern("host-by-gpu/1")),
+      prefill_(symbols.intern("prefill")),
+      decode_(symbols.intern("decode")) {
   for (std::size_t p = 0; p < plant::kTrainingPhases; ++p) {
     phases_[p] = symbols.intern(plant::training_profiles()[0].phases[p].name);
   }
@@ -40,7 +45,8 @@ Settler::Settler(plant::Hall& hall, base::SymbolTable& symbols, const Scenario& 
 }
 
 // One kernel of every layer gets its own number: "decode/L07/qk_t".
-void Settler::add_kernels(std::vector<KernelWeight>& out, std::string_view phase, const plant::KernelShare& kernel) {
+void Settler::add_kernels(std::vector<KernelWeight>& out, std::string_view phase,
+                          const plant::KernelShare& kernel) {
   const int n = std::max(kernel.layer_count, 1);
   for (int layer = 0; layer < n; ++layer) {
     std::string name(phase);
@@ -60,19 +66,30 @@ bool Settler::traced(std::uint64_t id) const {
 }
 
 base::Symbol Settler::request_symbol(std::uint64_t id) {
-  if (request_symbols_.size() <= id) request_symbols_.resize(std::max<std::size_t>(id + 1, request_symbols_.size() * 2));
+  if (request_symbols_.size() <= id)
+    request_symbols_.resize(std::max<std::size_t>(id + 1, request_symbols_.size() * 2));
   base::Symbol& s = request_symbols_[id];
   if (s.empty()) s = symbols_.intern("r" + std::to_string(id));
   return s;
 }
 
-Consumer Settler::job_consumer(std::size_t job) const {
+const Consumer& Settler::job_consumer(std::size_t job) {
+  if (job_consumers_.size() <= job) job_consumers_.resize(hall_.jobs().size());
+  Consumer& c = job_consumers_[job];
+  if (!c.job.empty()) return c;
   const plant::TrainingJobSpec& spec = hall_.jobs()[job].spec;
-  Consumer c;
   c.tenant = symbols_.intern(spec.tenant);
   c.job = symbols_.intern(spec.name);
   c.model = symbols_.intern(plant::training_profiles()[spec.profile].model);
   return c;
+}
+
+base::Symbol Settler::epoch_symbol(std::int64_t epoch) {
+  const auto index = static_cast<std::size_t>(epoch);
+  if (epoch_symbols_.size() <= index) epoch_symbols_.resize(index + 1);
+  base::Symbol& s = epoch_symbols_[index];
+  if (s.empty()) s = symbols_.intern("epoch-" + std::to_string(epoch));
+  return s;
 }
 
 void Settler::settle(ledger::Settlement& settlement) {
@@ -82,7 +99,8 @@ void Settler::settle(ledger::Settlement& settlement) {
   settle_parents(settlement);
 }
 
-void Settler::claim_kernels(const plant::Replica& replica, const Consumer& consumer, bool prefill, double joules) {
+void Settler::claim_kernels(const plant::Replica& replica, const Consumer& consumer, bool prefill,
+                            double joules) {
   for (const KernelWeight& k : (prefill ? prefill_kernels_ : decode_kernels_)[replica.service]) {
     Consumer c = consumer;
     c.step = prefill ? prefill_ : decode_;
@@ -108,7 +126,7 @@ void Settler::claim_requests(const plant::Replica& replica) {
 void Settler::claim_jobs(const plant::GpuWindow& gpu) {
   for (const plant::JobUse& use : gpu.jobs) {
     Consumer c = job_consumer(use.job);
-    c.epoch = symbols_.intern("epoch-" + std::to_string(use.epoch));
+    c.epoch = epoch_symbol(use.epoch);
     for (std::size_t p = 0; p < plant::kTrainingPhases; ++p) {
       c.kernel = phases_[p];
       claims_.push_back({c, use.phase_joules[p]});
@@ -171,11 +189,12 @@ void Settler::settle_node(ledger::Settlement& settlement, std::size_t node) {
   }
   const plant::NodeMeters& m = hall_.node_meters()[node];
   for (const MeterId leaf : {m.cpu[0], m.cpu[1], m.dram, m.nic}) {
-    settlement.settle_leaf({leaf, hall_.readings()[leaf.index].reading, hall_.provenance(leaf), Microjoules(0), holder,
-                            host_claims_, host_});
+    settlement.settle_leaf({leaf, hall_.readings()[leaf.index].reading, hall_.provenance(leaf),
+                            Microjoules(0), holder, host_claims_, host_});
   }
   for (const MeterId leaf : {m.fans, m.board}) {
-    settlement.settle_overhead_leaf(leaf, hall_.readings()[leaf.index].reading, hall_.provenance(leaf), m.node);
+    settlement.settle_overhead_leaf(leaf, hall_.readings()[leaf.index].reading, hall_.provenance(leaf),
+                                    m.node);
   }
 }
 

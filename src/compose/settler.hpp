@@ -29,10 +29,12 @@ class Settler {
   void settle_node(ledger::Settlement& settlement, std::size_t node);
   void claim_requests(const plant::Replica& replica);
   void claim_jobs(const plant::GpuWindow& gpu);
-  void claim_kernels(const plant::Replica& replica, const energy::Consumer& consumer, bool prefill, double joules);
+  void claim_kernels(const plant::Replica& replica, const energy::Consumer& consumer, bool prefill,
+                     double joules);
   bool traced(std::uint64_t id) const;
   energy::Consumer service_consumer(std::size_t service) const { return services_[service]; }
-  energy::Consumer job_consumer(std::size_t job) const;
+  const energy::Consumer& job_consumer(std::size_t job);
+  base::Symbol epoch_symbol(std::int64_t epoch);
   void settle_parents(ledger::Settlement& settlement);
   void add_kernels(std::vector<KernelWeight>& out, std::string_view phase, const plant::KernelShare& kernel);
 
@@ -40,7 +42,8 @@ class Settler {
   base::SymbolTable& symbols_;
   const Scenario& scenario_;
   std::vector<energy::Consumer> services_;
-  std::vector<base::Symbol> request_symbols_;
+  std::vector<base::Symbol> request_symbols_, epoch_symbols_;  // by number, made when first named
+  std::vector<energy::Consumer> job_consumers_;                // by job, likewise
   std::vector<ledger::Claim> claims_;
   std::vector<ledger::Claim> host_claims_;
   std::size_t claims_of_ = SIZE_MAX;  // replica whose claims are in claims_

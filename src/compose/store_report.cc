@@ -75,8 +75,8 @@ class Reporter {
     out_.t1_ns = span_.end_ns;
     out_.window_length_ns = span_.window_length_ns;
     out_.consumers_shown = options_.consumers;
-    for (const bus::Table t : {Table::kMeters, Table::kJoules, Table::kSamples, Table::kRequests, Table::kJobs,
-                               Table::kDecisions, Table::kCarbon}) {
+    for (const bus::Table t : {Table::kMeters, Table::kJoules, Table::kSamples, Table::kRequests,
+                               Table::kJobs, Table::kDecisions, Table::kCarbon}) {
       out_.table_rows.emplace_back(bus::schema_of(t).name, store_.rows(t));
     }
     out_.decisions = static_cast<std::int64_t>(store_.rows(Table::kDecisions));
@@ -85,14 +85,16 @@ class Reporter {
       const std::int64_t t0 = span_.first_ns + static_cast<std::int64_t>(i) * bar_;
       out_.hours.push_back({t0, std::min(t0 + bar_, span_.end_ns), {}, energy::kAbsent});
     }
-    site_by_window_.resize(static_cast<std::size_t>((span_.end_ns - span_.first_ns) / span_.window_length_ns) + 1);
+    site_by_window_.resize(
+        static_cast<std::size_t>((span_.end_ns - span_.first_ns) / span_.window_length_ns) + 1);
   }
 
   std::size_t bar_of(std::int64_t window) const {
     return std::min(out_.hours.size() - 1, static_cast<std::size_t>((window - span_.first_ns) / bar_));
   }
 
-  // A meter's energy is taken from its parent's part and added to its own, so that all parts add up to the site.
+  // A meter's energy is taken from its parent's part and added to its own, so that all parts add up to the
+  // site.
   base::Status read_meters() {
     std::vector<std::vector<std::int64_t>> by_meter;
     const auto on_reading = [&](std::size_t m, const MeterReading& r) {
@@ -119,15 +121,14 @@ class Reporter {
   }
 
   base::Status read_joules() {
-    static const std::vector<std::string> kColumns{"window_ns", "meter", "energy_uj", "share",
-                                                   "quality",   "tenant", "job",      "model", "request"};
+    static const std::vector<std::string> kColumns{"window_ns", "meter", "energy_uj", "share",  "quality",
+                                                   "tenant",    "job",   "model",     "request"};
     return store_.scan({Table::kJoules, kColumns, {}}, [this](const Batch& b) { return add_joules(b); });
   }
 
   base::Status add_joules(const Batch& b) {
-    const CodeValues<std::size_t> share(b.columns[3], 3, [](std::string_view s) {
-      return static_cast<std::size_t>(share_or_residual(s));
-    });
+    const CodeValues<std::size_t> share(
+        b.columns[3], 3, [](std::string_view s) { return static_cast<std::size_t>(share_or_residual(s)); });
     const CodeValues<char> gpu(b.columns[1], 0, [&](std::string_view name) {
       const std::size_t m = meters_.find(name);
       return static_cast<char>(m != kNoMeter && meters_[m].kind == "gpu" ? 1 : 0);
@@ -190,12 +191,14 @@ class Reporter {
         out_.output_tokens += tokens;
         out_.input_tokens += b.columns[6].ints[r];
         all.add(latency, ttft, met, tokens, uj);
-        groups[{std::string(b.columns[0].text(r)), std::string(b.columns[1].text(r))}].add(latency, ttft, met, tokens, uj);
+        groups[{std::string(b.columns[0].text(r)), std::string(b.columns[1].text(r))}].add(latency, ttft, met,
+                                                                                           tokens, uj);
       }
       return base::ok_status();
     };
     PJ_TRY(store_.scan({Table::kRequests,
-                        {"tenant", "model", "latency_ms", "ttft_ms", "slo_met", "output_tokens", "input_tokens", "energy_uj"},
+                        {"tenant", "model", "latency_ms", "ttft_ms", "slo_met", "output_tokens",
+                         "input_tokens", "energy_uj"},
                         {}},
                        on_batch));
     if (all.row.finished == 0) return base::ok_status();
@@ -220,7 +223,8 @@ class Reporter {
     PJ_ASSIGN(const auto series, load_carbon(store_));
     PJ_TRY(site_windows());
     for (const CarbonFactors& f : series) {
-      ReportCarbon c{f.region, f.kind, f.source, 0.0, energy::kAbsent, energy::worse(f.quality, out_.quality)};
+      ReportCarbon c{f.region, f.kind,          f.source,
+                     0.0,      energy::kAbsent, energy::worse(f.quality, out_.quality)};
       for (std::size_t w = 0; w < site_by_window_.size(); ++w) {
         if (site_by_window_[w] == 0) continue;
         const std::int64_t t0 = span_.first_ns + static_cast<std::int64_t>(w) * span_.window_length_ns;
@@ -236,14 +240,16 @@ class Reporter {
   }
 
   base::Status site_windows() {
-    return store_.scan({Table::kMeters, {"window_ns", "parent", "energy_uj"}, {}}, [this](const Batch& b) -> base::Status {
-      for (std::size_t r = 0; r < b.rows; ++r) {
-        if (!b.columns[1].is_null(r)) continue;
-        const auto w = static_cast<std::size_t>((b.columns[0].ints[r] - span_.first_ns) / span_.window_length_ns);
-        site_by_window_[std::min(w, site_by_window_.size() - 1)] += b.columns[2].ints[r];
-      }
-      return base::ok_status();
-    });
+    return store_.scan(
+        {Table::kMeters, {"window_ns", "parent", "energy_uj"}, {}}, [this](const Batch& b) -> base::Status {
+          for (std::size_t r = 0; r < b.rows; ++r) {
+            if (!b.columns[1].is_null(r)) continue;
+            const auto w =
+                static_cast<std::size_t>((b.columns[0].ints[r] - span_.first_ns) / span_.window_length_ns);
+            site_by_window_[std::min(w, site_by_window_.size() - 1)] += b.columns[2].ints[r];
+          }
+          return base::ok_status();
+        });
   }
 
   base::Status read_savings() {
@@ -291,10 +297,12 @@ class Reporter {
       out_.simulated = out_.simulated || group.quality == Quality::kSimulated;
       out_.consumers.push_back(std::move(group));
     }
-    std::sort(out_.consumers.begin(), out_.consumers.end(), [](const ReportConsumer& a, const ReportConsumer& b) {
-      return a.total_uj() != b.total_uj() ? a.total_uj() > b.total_uj()
-                                          : std::tie(a.tenant, a.job, a.model) < std::tie(b.tenant, b.job, b.model);
-    });
+    std::sort(out_.consumers.begin(), out_.consumers.end(),
+              [](const ReportConsumer& a, const ReportConsumer& b) {
+                return a.total_uj() != b.total_uj()
+                           ? a.total_uj() > b.total_uj()
+                           : std::tie(a.tenant, a.job, a.model) < std::tie(b.tenant, b.job, b.model);
+              });
   }
 
   const bus::StoreReader& store_;

@@ -28,11 +28,11 @@ struct ReportOptions {
 // Parts of the site's energy, in the order they are stacked.
 enum class EnergyPart : std::uint8_t { kGpuWork, kGpuIdle, kHost, kNetwork, kCooling, kLosses };
 inline constexpr std::size_t kEnergyParts = 6;
-inline constexpr std::array<const char*, kEnergyParts> kEnergyPartNames{
-    "gpu_work", "gpu_idle", "host", "network", "cooling", "losses"};
+inline constexpr std::array<const char*, kEnergyParts> kEnergyPartNames{"gpu_work", "gpu_idle", "host",
+                                                                        "network",  "cooling",  "losses"};
 inline constexpr std::array<const char*, kEnergyParts> kEnergyPartTitles{
-    "GPU, working", "GPU, idle", "Host (CPU, DRAM, NIC, fans, board)", "Network", "Cooling",
-    "Conversion losses and unexplained"};
+    "GPU, working", "GPU, idle", "Host (CPU, DRAM, NIC, fans, board)",
+    "Network",      "Cooling",   "Conversion losses and unexplained"};
 
 struct ReportHour {
   std::int64_t t0_ns = 0, t1_ns = 0;
@@ -110,7 +110,8 @@ double percentile(std::vector<double>& values, double p);
 // Site energy that the policy of the row's group saved against `row`, as a share of the row's; NaN for the
 // policy itself and for a row whose group has no policy.
 double saved_against(const StoreReport& r, const ReportSaving& row);
-// Site energy that `row` used less than the run without any policy (the row of policy "none"); NaN without one.
+// Site energy that `row` used less than the run without any policy (the row of policy "none"); NaN without
+// one.
 double below_none(const StoreReport& r, const ReportSaving& row);
 
 std::string report_text(const StoreReport& r);

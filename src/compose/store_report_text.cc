@@ -22,8 +22,8 @@ std::string grams_text(double g) {
 
 std::string figures_text(const StoreReport& r) {
   const auto parts = r.parts_uj();
-  std::string out = "Site            " + energy_text(r.site_uj) + "   (IT " + energy_text(r.it_uj) + ", cooling " +
-                    energy_text(parts[static_cast<std::size_t>(EnergyPart::kCooling)]) + ")\n";
+  std::string out = "Site            " + energy_text(r.site_uj) + "   (IT " + energy_text(r.it_uj) +
+                    ", cooling " + energy_text(parts[static_cast<std::size_t>(EnergyPart::kCooling)]) + ")\n";
   out += "PUE, interim    " + number_text(r.pue(), 3) + "   (of this period, not of a year)\n";
   out += "GPU             " + energy_text(r.gpu_uj) + ", idle share " +
          (std::isnan(r.idle_share()) ? "-" : base::fixed_text(100.0 * r.idle_share(), 1) + " %") + "\n";
@@ -39,14 +39,15 @@ std::string figures_text(const StoreReport& r) {
 }
 
 TextTable consumer_table(const StoreReport& r, std::size_t limit) {
-  TextTable t{{"tenant", "job", "model", "energy", "of site", "direct", "idle", "overhead", "residual", "quality"},
-              {false, false, false, true, true, true, true, true, true, false},
-              {}};
+  TextTable t{
+      {"tenant", "job", "model", "energy", "of site", "direct", "idle", "overhead", "residual", "quality"},
+      {false, false, false, true, true, true, true, true, true, false},
+      {}};
   for (std::size_t i = 0; i < std::min(limit, r.consumers.size()); ++i) {
     const ReportConsumer& c = r.consumers[i];
-    std::vector<std::string> cells{name_or_dash(c.tenant), name_or_dash(c.job), name_or_dash(c.model),
-                                   energy_text(c.total_uj()),
-                                   percent_text(static_cast<double>(c.total_uj()), static_cast<double>(r.site_uj))};
+    std::vector<std::string> cells{
+        name_or_dash(c.tenant), name_or_dash(c.job), name_or_dash(c.model), energy_text(c.total_uj()),
+        percent_text(static_cast<double>(c.total_uj()), static_cast<double>(r.site_uj))};
     for (const std::int64_t uj : c.by_share_uj) cells.push_back(uj == 0 ? "." : energy_text(uj));
     cells.emplace_back(energy::name_of(c.quality));
     t.rows.push_back(std::move(cells));
@@ -55,29 +56,34 @@ TextTable consumer_table(const StoreReport& r, std::size_t limit) {
 }
 
 TextTable latency_table(const StoreReport& r) {
-  TextTable t{{"tenant", "model", "requests", "P50 ms", "P95 ms", "P99 ms", "TTFT P50", "P95", "P99", "missed"},
-              {false, false, true, true, true, true, true, true, true, true},
-              {}};
+  TextTable t{
+      {"tenant", "model", "requests", "P50 ms", "P95 ms", "P99 ms", "TTFT P50", "P95", "P99", "missed"},
+      {false, false, true, true, true, true, true, true, true, true},
+      {}};
   for (const ReportLatency& l : r.latency) {
-    t.rows.push_back({l.model.empty() ? "all" : name_or_dash(l.tenant), name_or_dash(l.model), base::group_digits(l.finished),
-                      number_text(l.p50_ms, 0), number_text(l.p95_ms, 0), number_text(l.p99_ms, 0),
-                      number_text(l.ttft_p50_ms, 0), number_text(l.ttft_p95_ms, 0), number_text(l.ttft_p99_ms, 0),
+    t.rows.push_back({l.model.empty() ? "all" : name_or_dash(l.tenant), name_or_dash(l.model),
+                      base::group_digits(l.finished), number_text(l.p50_ms, 0), number_text(l.p95_ms, 0),
+                      number_text(l.p99_ms, 0), number_text(l.ttft_p50_ms, 0), number_text(l.ttft_p95_ms, 0),
+                      number_text(l.ttft_p99_ms, 0),
                       percent_text(static_cast<double>(l.missed), static_cast<double>(l.finished))});
   }
   return t;
 }
 
-std::string saving_text(double share) { return std::isnan(share) ? "." : base::fixed_text(100.0 * share, 2) + " %"; }
+std::string saving_text(double share) {
+  return std::isnan(share) ? "." : base::fixed_text(100.0 * share, 2) + " %";
+}
 
 TextTable savings_table(const StoreReport& r) {
-  TextTable t{{"policy", "rule", "role", "site", "below none", "policy saves", "P50 ms", "P95 ms", "P99 ms", "missed", "finished"},
+  TextTable t{{"policy", "rule", "role", "site", "below none", "policy saves", "P50 ms", "P95 ms", "P99 ms",
+               "missed", "finished"},
               {false, false, false, true, true, true, true, true, true, true, true},
               {}};
   for (const ReportSaving& s : r.savings) {
     t.rows.push_back({s.policy, s.rule, s.ours() ? "the policy" : s.baseline, energy_text(s.site_uj),
-                      saving_text(below_none(r, s)), saving_text(saved_against(r, s)), number_text(s.p50_ms, 0),
-                      number_text(s.p95_ms, 0), number_text(s.p99_ms, 0), base::group_digits(s.missed),
-                      base::group_digits(s.finished)});
+                      saving_text(below_none(r, s)), saving_text(saved_against(r, s)),
+                      number_text(s.p50_ms, 0), number_text(s.p95_ms, 0), number_text(s.p99_ms, 0),
+                      base::group_digits(s.missed), base::group_digits(s.finished)});
   }
   return t;
 }
@@ -88,7 +94,8 @@ std::string conservation_text(const StoreReport& r) {
   if (!r.equalities_checked) return out + "\n";
   const auto& c = r.conservation;
   return out + "; " + base::group_digits(static_cast<std::int64_t>(c.leaf_checks + c.parent_checks)) +
-         " meter windows compared, " + base::group_digits(static_cast<std::int64_t>(c.violation_count)) + " differ\n";
+         " meter windows compared, " + base::group_digits(static_cast<std::int64_t>(c.violation_count)) +
+         " differ\n";
 }
 
 Json consumers_json(const StoreReport& r) {
@@ -134,7 +141,8 @@ Json hours_json(const StoreReport& r) {
   Json out = Json::array();
   for (const ReportHour& h : r.hours) {
     Json row{{"t0_ns", h.t0_ns}, {"t1_ns", h.t1_ns}, {"site_uj", h.site_uj()}};
-    for (std::size_t p = 0; p < kEnergyParts; ++p) row[std::string(kEnergyPartNames[p]) + "_uj"] = h.energy_uj[p];
+    for (std::size_t p = 0; p < kEnergyParts; ++p)
+      row[std::string(kEnergyPartNames[p]) + "_uj"] = h.energy_uj[p];
     row["g_per_kwh"] = number(h.g_per_kwh);
     row["quality"] = energy::name_of(r.quality);
     out.push_back(std::move(row));
@@ -180,7 +188,8 @@ Json figures_json(const StoreReport& r) {
          {"jobs_ended", r.jobs_ended},
          {"decisions", r.decisions}};
   const auto parts = r.parts_uj();
-  for (std::size_t p = 0; p < kEnergyParts; ++p) j["parts"][std::string(kEnergyPartNames[p]) + "_uj"] = parts[p];
+  for (std::size_t p = 0; p < kEnergyParts; ++p)
+    j["parts"][std::string(kEnergyPartNames[p]) + "_uj"] = parts[p];
   return j;
 }
 
@@ -233,8 +242,10 @@ std::string report_text(const StoreReport& r) {
   }
   if (!r.latency.empty()) out += "\nLatency of finished requests\n" + latency_table(r).text(2);
   if (!r.savings.empty()) {
-    out += "\nSavings: the same arrivals and the same seed under each rule (below none: less\n"
-           "than without any policy; policy saves: what the group's policy used less than this line)\n" + savings_table(r).text(2);
+    out +=
+        "\nSavings: the same arrivals and the same seed under each rule (below none: less\n"
+        "than without any policy; policy saves: what the group's policy used less than this line)\n" +
+        savings_table(r).text(2);
   }
   out += "\nMade by\n";
   for (const auto& [key, value] : r.meta) {
@@ -266,9 +277,9 @@ std::string report_json(const StoreReport& r) {
 }
 
 std::map<std::string, std::string> report_csv(const StoreReport& r) {
-  return {{"figures.csv", figures_csv(r).csv()},          {"consumers.csv", csv_of(consumers_json(r))},
-          {"latency.csv", csv_of(latency_json(r))},       {"series.csv", csv_of(hours_json(r))},
-          {"carbon.csv", csv_of(carbon_json(r))},         {"savings.csv", csv_of(savings_json(r))}};
+  return {{"figures.csv", figures_csv(r).csv()},    {"consumers.csv", csv_of(consumers_json(r))},
+          {"latency.csv", csv_of(latency_json(r))}, {"series.csv", csv_of(hours_json(r))},
+          {"carbon.csv", csv_of(carbon_json(r))},   {"savings.csv", csv_of(savings_json(r))}};
 }
 
 }  // namespace perjoule::compose

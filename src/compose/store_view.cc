@@ -10,9 +10,9 @@ using bus::Batch;
 using bus::Table;
 
 const std::vector<std::string>& meter_columns() {
-  static const std::vector<std::string> kColumns{"meter", "parent",    "site",  "rack",  "node",
-                                                 "device", "kind",     "zone",  "window_ns", "t0_ns",
-                                                 "t1_ns", "energy_uj", "quality", "source", "uncertainty_ppm"};
+  static const std::vector<std::string> kColumns{
+      "meter",     "parent", "site",  "rack",      "node",    "device", "kind",           "zone",
+      "window_ns", "t0_ns",  "t1_ns", "energy_uj", "quality", "source", "uncertainty_ppm"};
   return kColumns;
 }
 
@@ -89,8 +89,9 @@ base::Result<MeterCatalog> MeterCatalog::load(const bus::StoreReader& store, bus
       if (code == bus::kNullCode) continue;
       if (index_of[code] == kNoMeter) index_of[code] = catalog.add(info_at(b, r));
       if (!reading) continue;
-      reading(index_of[code], {b.columns[8].ints[r], b.columns[9].ints[r], b.columns[10].ints[r],
-                               b.columns[11].ints[r], quality.at(r), b.columns[13].text(r), b.columns[14].ints[r]});
+      reading(index_of[code],
+              {b.columns[8].ints[r], b.columns[9].ints[r], b.columns[10].ints[r], b.columns[11].ints[r],
+               quality.at(r), b.columns[13].text(r), b.columns[14].ints[r]});
     }
     return base::ok_status();
   };
@@ -121,7 +122,8 @@ base::Result<StoreSpan> span_of(const bus::StoreReader& store) {
 double CarbonFactors::mean(std::int64_t t0_ns, std::int64_t t1_ns) const {
   double sum = 0.0;
   std::int64_t covered = 0;
-  auto it = std::partition_point(pieces.begin(), pieces.end(), [&](const Piece& p) { return p.t1_ns <= t0_ns; });
+  auto it =
+      std::partition_point(pieces.begin(), pieces.end(), [&](const Piece& p) { return p.t1_ns <= t0_ns; });
   for (; it != pieces.end() && it->t0_ns < t1_ns; ++it) {
     const std::int64_t part = std::min(t1_ns, it->t1_ns) - std::max(t0_ns, it->t0_ns);
     sum += it->g_per_kwh * static_cast<double>(part);

@@ -11,7 +11,7 @@ namespace perjoule::compose {
 
 // One row of the savings table: a rule of one policy against the run without policies.
 struct Comparison {
-  std::string policy;    // "sleep", "cap", "both"
+  std::string policy;  // "sleep", "cap", "both"
   std::string rule;
   std::string baseline;  // weak, usual, strong, ours
   RunSummary run;

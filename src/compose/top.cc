@@ -15,9 +15,9 @@ using bus::Batch;
 using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kMaxDimensions = 6;
-constexpr std::array<std::string_view, 14> kColumnDimensions{"tenant", "job",    "model", "run",    "epoch",
+constexpr std::array<std::string_view, 14> kColumnDimensions{"tenant", "job",     "model",  "run",    "epoch",
                                                              "step",   "request", "kernel", "device", "meter",
-                                                             "share",  "method", "source", "quality"};
+                                                             "share",  "method",  "source", "quality"};
 constexpr std::array<std::string_view, 5> kMeterDimensions{"node", "rack", "site", "kind", "zone"};
 
 bool is_meter_dimension(std::string_view d) {
@@ -48,7 +48,8 @@ class Collector {
   base::Status read(const bus::StoreReader& store) {
     std::vector<std::string> columns{"energy_uj", "share", "quality"};
     for (const auto& d : options_.dimensions) columns.push_back(is_meter_dimension(d) ? "meter" : d);
-    return store.scan({bus::Table::kJoules, columns, options_.window}, [this](const Batch& b) { return add(b); });
+    return store.scan({bus::Table::kJoules, columns, options_.window},
+                      [this](const Batch& b) { return add(b); });
   }
 
   TopAnswer answer() {
@@ -70,9 +71,8 @@ class Collector {
 
  private:
   base::Status add(const Batch& b) {
-    const CodeValues<std::size_t> share(b.columns[1], 3, [](std::string_view s) {
-      return static_cast<std::size_t>(share_or_residual(s));
-    });
+    const CodeValues<std::size_t> share(
+        b.columns[1], 3, [](std::string_view s) { return static_cast<std::size_t>(share_or_residual(s)); });
     const CodeValues<energy::Quality> quality(b.columns[2], energy::Quality::kMissing, quality_or_missing);
     std::vector<CodeValues<std::uint32_t>> parts;
     for (std::size_t d = 0; d < options_.dimensions.size(); ++d) {
@@ -129,7 +129,8 @@ base::Status check(const TopOptions& options) {
                          "Give one to " + std::to_string(kMaxDimensions));
 }
 
-std::vector<std::string> cells_of(const std::vector<std::string>& keys, const TopRow& row, std::int64_t total) {
+std::vector<std::string> cells_of(const std::vector<std::string>& keys, const TopRow& row,
+                                  std::int64_t total) {
   std::vector<std::string> cells;
   for (const auto& key : keys) cells.push_back(key.empty() ? "-" : key);
   cells.push_back(energy_text(row.energy_uj));
@@ -145,7 +146,8 @@ Json json_of(const TopAnswer& a, const TopRow& row) {
     j[a.dimensions[d]] = row.keys[d].empty() ? Json(nullptr) : Json(row.keys[d]);
   }
   j["energy_uj"] = row.energy_uj;
-  if (a.total_uj != 0) j["share_of_total"] = static_cast<double>(row.energy_uj) / static_cast<double>(a.total_uj);
+  if (a.total_uj != 0)
+    j["share_of_total"] = static_cast<double>(row.energy_uj) / static_cast<double>(a.total_uj);
   for (std::size_t s = 0; s < 4; ++s) j[std::string(energy::kShareNames[s]) + "_uj"] = row.by_share_uj[s];
   j["joule_rows"] = row.joule_rows;
   j["quality"] = energy::name_of(row.quality);

@@ -17,8 +17,8 @@ namespace perjoule::compose {
 
 struct TopOptions {
   std::vector<std::string> dimensions{"tenant", "job", "model"};  // 1..6 of top_dimensions()
-  bus::TimeWindow window;                                         // compared with the settlement window's start
-  std::size_t limit = 20;                                         // 0: all
+  bus::TimeWindow window;  // compared with the settlement window's start
+  std::size_t limit = 20;  // 0: all
 };
 
 struct TopRow {
@@ -40,8 +40,8 @@ struct TopAnswer {
   bool equal() const { return total_uj == site_uj; }
 };
 
-// tenant, job, model, run, epoch, step, request, kernel, device, meter, share, method, source, quality, and by
-// the meter: node, rack, site, kind, zone.
+// tenant, job, model, run, epoch, step, request, kernel, device, meter, share, method, source, quality, and
+// by the meter: node, rack, site, kind, zone.
 std::vector<std::string> top_dimensions();
 base::Result<TopAnswer> top(const bus::StoreReader& store, const TopOptions& options);
 std::string top_text(const TopAnswer& answer);

@@ -31,7 +31,8 @@ void EnergyIntegrator::add(base::Joules energy) {
   PJ_DCHECK(std::abs(energy.value()) < 9e3 * 1e9);
   const double whole_j = std::floor(energy.value());
   const auto rest_fj = std::llround((energy.value() - whole_j) * 1e15);
-  add_femtojoules(static_cast<Int128>(static_cast<std::int64_t>(whole_j)) * 1'000'000 * kFemtoPerMicrojoule + rest_fj);
+  add_femtojoules(static_cast<Int128>(static_cast<std::int64_t>(whole_j)) * 1'000'000 * kFemtoPerMicrojoule +
+                  rest_fj);
 }
 
 }  // namespace perjoule::energy

@@ -1,7 +1,6 @@
-// Exact integration of piecewise constant power to integer microjoules: the remainder below one microjoule is carried,
-// so the sum over any windows equals the integral and no joule is lost to rounding.
-// Power is held as whole microwatts; 1 uW x 1 ns = 1e-9 uJ.
-// Thread rule: one thread per integrator.
+// Exact integration of piecewise constant power to integer microjoules: the remainder below one microjoule is
+// carried, so the sum over any windows equals the integral and no joule is lost to rounding. Power is held as
+// whole microwatts; 1 uW x 1 ns = 1e-9 uJ. Thread rule: one thread per integrator.
 #pragma once
 
 #include <cstdint>

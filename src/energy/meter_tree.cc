@@ -3,7 +3,8 @@
 namespace perjoule::energy {
 
 base::Result<MeterId> MeterTree::add(Meter meter) {
-  if (find(meter.name).valid()) return base::bad_input("add a meter", "", "a meter of this name is already there");
+  if (find(meter.name).valid())
+    return base::bad_input("add a meter", "", "a meter of this name is already there");
   PJ_CHECK(!meter.parent.valid() || meter.parent.index < meters_.size());
   const MeterId id{static_cast<std::uint32_t>(meters_.size())};
   if (meter.parent.valid()) children_[meter.parent.index].push_back(id);

@@ -18,10 +18,10 @@ struct MeterId {
 };
 
 struct Meter {
-  Symbol name;    // unique in the tree
-  MeterId parent; // invalid for a root
+  Symbol name;     // unique in the tree
+  MeterId parent;  // invalid for a root
   Device device;
-  Symbol zone;    // "it", "cooling", "power", "network"
+  Symbol zone;  // "it", "cooling", "power", "network"
 };
 
 class MeterTree {

@@ -1,6 +1,6 @@
-// The rows of the store's tables, field for field as the public contract names them. Times are Unix nanoseconds (UTC),
-// energies whole microjoules, identifiers interned (Symbol 0 = NULL).
-// Thread rule: plain values.
+// The rows of the store's tables, field for field as the public contract names them. Times are Unix
+// nanoseconds (UTC), energies whole microjoules, identifiers interned (Symbol 0 = NULL). Thread rule: plain
+// values.
 #pragma once
 
 #include <cstdint>

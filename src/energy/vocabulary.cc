@@ -24,10 +24,13 @@ std::span<const KpiDefinition> kpi_definitions() {
        "12 months; shorter periods are interim"},
       {"cue_interim", "ISO/IEC 30134-8", "CO2 of E_DC / E_IT", "kg/kWh", "site meter, grid average factor",
        "12 months; shorter periods are interim"},
-      {"cer_interim", "ISO/IEC 30134-7", "heat removed / E_cooling", "1", "cooling plant", "12 months; interim"},
-      {"sci", "ISO/IEC 21031", "E x I per R (M not included)", "g/R", "site meter with overhead", "as stated"},
+      {"cer_interim", "ISO/IEC 30134-7", "heat removed / E_cooling", "1", "cooling plant",
+       "12 months; interim"},
+      {"sci", "ISO/IEC 21031", "E x I per R (M not included)", "g/R", "site meter with overhead",
+       "as stated"},
       {"joules_per_token", "perjoule", "E_direct of serving / output tokens", "J", "GPU meters", "as stated"},
-      {"joules_per_request", "perjoule", "E_direct of serving / finished requests", "J", "GPU meters", "as stated"},
+      {"joules_per_request", "perjoule", "E_direct of serving / finished requests", "J", "GPU meters",
+       "as stated"},
       {"idle_share", "perjoule", "idle rows / all rows of GPU meters", "1", "GPU meters", "as stated"},
   }};
   return kAll;

@@ -1,6 +1,6 @@
-// The words every part of perjoule speaks: how good a value is, what a device, a zone, a meter and a consumer are.
-// Terms follow ISO/IEC 30134 (KPIs), ISO/IEC 21031 (SCI) and the meter tree of an audit.
-// Thread rule: values.
+// The words every part of perjoule speaks: how good a value is, what a device, a zone, a meter and a consumer
+// are. Terms follow ISO/IEC 30134 (KPIs), ISO/IEC 21031 (SCI) and the meter tree of an audit. Thread rule:
+// values.
 #pragma once
 
 #include <array>
@@ -24,7 +24,8 @@ inline constexpr std::array<std::string_view, 5> kQualityNames{"measured", "deri
                                                                "missing"};
 std::string_view name_of(Quality q);
 base::Result<Quality> parse_quality(std::string_view text);
-// The quality of a value computed from two others: the worse of the two (a sum with a missing part is missing).
+// The quality of a value computed from two others: the worse of the two (a sum with a missing part is
+// missing).
 Quality worse(Quality a, Quality b);
 
 // A value with everything an auditor asks of it. uncertainty_ppm: 95 % half-width in millionths of the value.
@@ -40,12 +41,28 @@ struct Measured {
 };
 
 enum class DeviceKind : std::uint8_t {
-  kSite, kFeed, kUps, kPdu, kRack, kNode, kCpu, kDram, kGpu, kNic, kFan, kPsu, kBoard, kSwitch,
-  kChiller, kTower, kPump, kCrah,
+  kSite,
+  kFeed,
+  kUps,
+  kPdu,
+  kRack,
+  kNode,
+  kCpu,
+  kDram,
+  kGpu,
+  kNic,
+  kFan,
+  kPsu,
+  kBoard,
+  kSwitch,
+  kChiller,
+  kTower,
+  kPump,
+  kCrah,
 };
 inline constexpr std::array<std::string_view, 18> kDeviceKindNames{
-    "site", "feed", "ups", "pdu", "rack", "node", "cpu", "dram", "gpu", "nic", "fan", "psu", "board", "switch",
-    "chiller", "tower", "pump", "crah"};
+    "site", "feed", "ups", "pdu",   "rack",   "node",    "cpu",   "dram", "gpu",
+    "nic",  "fan",  "psu", "board", "switch", "chiller", "tower", "pump", "crah"};
 std::string_view name_of(DeviceKind k);
 
 // One thing that can be metered or told something. `name` is the path site/rack/node/kind/serial.

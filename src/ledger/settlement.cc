@@ -1,6 +1,7 @@
 #include "ledger/settlement.hpp"
 
 #include <algorithm>
+#include <unordered_map>
 #include <vector>
 
 #include "base/apportion.hpp"
@@ -19,29 +20,29 @@ namespace {
 struct GroupEnergy {
   Consumer group;
   std::int64_t uj = 0;
+  std::uint32_t number = 0;  // of the group, the same in all windows
+};
+
+struct GroupHash {
+  std::size_t operator()(const Consumer& c) const {
+    return ((static_cast<std::uint64_t>(c.tenant.id) << 32 | c.job.id) * 0x9e3779b97f4a7c15ULL) ^ c.model.id;
+  }
 };
 
 Consumer group_of(const Consumer& c) { return {c.tenant, c.job, c.model, {}, {}, {}, {}, {}}; }
-
-// Few groups live below one meter, so a scan of a flat list beats a hash.
-void add_energy(std::vector<GroupEnergy>& groups, const Consumer& group, std::int64_t uj) {
-  for (GroupEnergy& g : groups) {
-    if (g.group == group) {
-      g.uj += uj;
-      return;
-    }
-  }
-  groups.push_back({group, uj});
-}
 
 }  // namespace
 
 class Settlement::Impl {
  public:
   Impl(const energy::MeterTree& tree, base::SymbolTable& symbols, RowSink& sink)
-      : tree_(tree), sink_(sink), states_(tree.size()), idle_method_(symbols.intern("idle-holder/1")),
+      : tree_(tree),
+        sink_(sink),
+        states_(tree.size()),
+        idle_method_(symbols.intern("idle-holder/1")),
         overhead_method_(symbols.intern("overhead-proportional/1")),
-        loss_method_(symbols.intern("loss-proportional/1")), residual_method_(symbols.intern("residual/1")) {
+        loss_method_(symbols.intern("loss-proportional/1")),
+        residual_method_(symbols.intern("residual/1")) {
     for (std::uint32_t m = 0; m < tree.size(); ++m) {
       const energy::Meter& meter = tree[MeterId{m}];
       states_[m].kind = symbols.intern(energy::name_of(meter.device.kind));
@@ -65,9 +66,9 @@ class Settlement::Impl {
     PJ_DCHECK(tree_.is_leaf(reading.meter));
     const std::int64_t total = reading.energy.value();
     const bool worked = !reading.claims.empty();
-    const std::int64_t idle =
-        worked ? std::clamp(reading.idle.value(), std::min<std::int64_t>(total, 0), std::max<std::int64_t>(total, 0))
-               : total;
+    const std::int64_t idle = worked ? std::clamp(reading.idle.value(), std::min<std::int64_t>(total, 0),
+                                                  std::max<std::int64_t>(total, 0))
+                                     : total;
     if (worked) split_direct(reading, total - idle);
     if (idle != 0 || s.first_row == kNoRow) {
       add_row(reading.meter, idle, Share::kIdle, idle_method_, reading.holder);
@@ -75,14 +76,16 @@ class Settlement::Impl {
     }
   }
 
-  void settle_overhead_leaf(MeterId meter, Microjoules energy, const energy::Provenance& provenance, MeterId scope) {
+  void settle_overhead_leaf(MeterId meter, Microjoules energy, const energy::Provenance& provenance,
+                            MeterId scope) {
     State& s = open(meter, energy, provenance);
     s.scope = scope;
     s.pass_on = energy.value();
     s.is_overhead = true;
   }
 
-  void settle_parent(MeterId meter, Microjoules energy, const energy::Provenance& provenance, Microjoules loss) {
+  void settle_parent(MeterId meter, Microjoules energy, const energy::Provenance& provenance,
+                     Microjoules loss) {
     State& s = open(meter, energy, provenance);
     PJ_DCHECK(!tree_.is_leaf(meter));
     s.scope = meter;
@@ -132,12 +135,26 @@ class Settlement::Impl {
     return s;
   }
 
-  void add_row(MeterId meter, std::int64_t energy, Share share, energy::Symbol method, const Consumer& consumer) {
+  void add_row(MeterId meter, std::int64_t energy, Share share, energy::Symbol method,
+               const Consumer& consumer) {
     State& s = states_[meter.index];
     const auto index = static_cast<std::uint32_t>(rows_.size());
     rows_.push_back({energy, share, method, consumer, kNoRow});
     (s.first_row == kNoRow ? s.first_row : rows_[s.last_row].next) = index;
     s.last_row = index;
+  }
+
+  // Few groups work on one leaf, so a scan of a flat list beats a hash.
+  void add_energy(std::vector<GroupEnergy>& groups, const Consumer& group, std::int64_t uj) {
+    for (GroupEnergy& g : groups) {
+      if (g.group == group) {
+        g.uj += uj;
+        return;
+      }
+    }
+    const auto [it, added] = group_numbers_.try_emplace(group, static_cast<std::uint32_t>(places_.size()));
+    if (added) places_.push_back({});
+    groups.push_back({group, uj, it->second});
   }
 
   void split_direct(const Reading& reading, std::int64_t direct) {
@@ -155,11 +172,24 @@ class Settlement::Impl {
   }
 
   // Children come after their parents in the tree, so one backward pass carries every group up to the root.
+  // Thousands of groups may meet there: each knows its place in the list being made.
   void gather_groups() {
     for (std::size_t m = states_.size(); m-- > 0;) {
-      const MeterId parent = tree_[MeterId{static_cast<std::uint32_t>(m)}].parent;
-      if (!parent.valid()) continue;
-      for (const GroupEnergy& g : states_[m].groups) add_energy(states_[parent.index].groups, g.group, g.uj);
+      std::vector<GroupEnergy>& groups = states_[m].groups;
+      const auto& children = tree_.children(MeterId{static_cast<std::uint32_t>(m)});
+      if (children.empty()) continue;
+      ++lists_;
+      for (std::size_t c = children.size(); c-- > 0;) {
+        for (const GroupEnergy& g : states_[children[c].index].groups) {
+          Place& place = places_[g.number];
+          if (place.list != lists_) {
+            place = {lists_, groups.size()};
+            groups.push_back(g);
+          } else {
+            groups[place.index].uj += g.uj;
+          }
+        }
+      }
     }
   }
 
@@ -175,9 +205,11 @@ class Settlement::Impl {
     const std::int64_t own = own_energy(meter);
     const std::int64_t overhead =
         std::clamp(s.pass_on, std::min<std::int64_t>(own, 0), std::max<std::int64_t>(own, 0));
-    const std::int64_t passed = split_overhead(meter, overhead, s.is_overhead ? overhead_method_ : loss_method_);
+    const std::int64_t passed =
+        split_overhead(meter, overhead, s.is_overhead ? overhead_method_ : loss_method_);
     const std::int64_t residual = own - passed;
-    if (residual != 0 || s.first_row == kNoRow) add_row(meter, residual, Share::kResidual, residual_method_, {});
+    if (residual != 0 || s.first_row == kNoRow)
+      add_row(meter, residual, Share::kResidual, residual_method_, {});
   }
 
   // Returns what could be passed on: all of it, or nothing where nobody used energy below the scope.
@@ -204,7 +236,8 @@ class Settlement::Impl {
       const energy::Meter& meter = tree_[MeterId{m}];
       const energy::Device& d = meter.device;
       sink_.meter({t0_.ns, t0_.ns, t1_.ns, meter.name, s.parent_name, d.site, d.rack, d.node, d.name, s.kind,
-                   meter.zone, s.energy, s.provenance.quality, s.provenance.source, s.provenance.uncertainty_ppm});
+                   meter.zone, s.energy, s.provenance.quality, s.provenance.source,
+                   s.provenance.uncertainty_ppm});
       ++totals_.meter_rows;
     }
     for (std::uint32_t m = 0; m < states_.size(); ++m) emit_rows(MeterId{m});
@@ -241,6 +274,13 @@ class Settlement::Impl {
   RowSink& sink_;
   std::vector<State> states_;
   std::vector<Row> rows_;
+  std::unordered_map<Consumer, std::uint32_t, GroupHash> group_numbers_;
+  struct Place {
+    std::uint64_t list = 0;  // the list the group was last put in
+    std::size_t index = 0;
+  };
+  std::vector<Place> places_;  // by group number
+  std::uint64_t lists_ = 0;
   std::vector<double> weights_;
   std::vector<std::int64_t> shares_;
   energy::Symbol idle_method_, overhead_method_, loss_method_, residual_method_;

@@ -58,13 +58,15 @@ energy::MeterTree random_tree(Rng& rng, base::SymbolTable& symbols) {
   for (std::uint64_t i = 0; i < n; ++i) {
     energy::Meter m;
     m.name = symbols.intern("m" + std::to_string(i));
-    if (i > 0) m.parent = MeterId{static_cast<std::uint32_t>(i - 1 - rng.below(std::min<std::uint64_t>(i, 8)))};
+    if (i > 0)
+      m.parent = MeterId{static_cast<std::uint32_t>(i - 1 - rng.below(std::min<std::uint64_t>(i, 8)))};
     EXPECT_TRUE(tree.add(m).ok());
   }
   return tree;
 }
 
-void settle_randomly(Settlement& settlement, const energy::MeterTree& tree, Rng& rng, base::SymbolTable& symbols) {
+void settle_randomly(Settlement& settlement, const energy::MeterTree& tree, Rng& rng,
+                     base::SymbolTable& symbols) {
   for (std::uint32_t i = 0; i < tree.size(); ++i) {
     const MeterId id{i};
     const energy::Provenance from{energy::Quality::kSimulated, symbols.intern("test"), 5000};
@@ -76,9 +78,10 @@ void settle_randomly(Settlement& settlement, const energy::MeterTree& tree, Rng&
       settlement.settle_overhead_leaf(id, energy, from, scope);
     } else {
       std::vector<Claim> claims(rng.below(20));
-      for (Claim& c : claims) c = {random_consumer(rng, symbols), rng.below(3) == 0 ? 0.0 : rng.uniform(0.0, 1e6)};
-      settlement.settle_leaf({id, energy, from, Microjoules(random_energy(rng)), random_consumer(rng, symbols), claims,
-                              symbols.intern("direct/1")});
+      for (Claim& c : claims)
+        c = {random_consumer(rng, symbols), rng.below(3) == 0 ? 0.0 : rng.uniform(0.0, 1e6)};
+      settlement.settle_leaf({id, energy, from, Microjoules(random_energy(rng)),
+                              random_consumer(rng, symbols), claims, symbols.intern("direct/1")});
     }
   }
 }
@@ -96,7 +99,8 @@ TEST(Settlement, TenThousandRandomHallsKeepBothEqualities) {
     ASSERT_NO_FATAL_FAILURE(expect_conserved(rows)) << "seed " << seed;
     const auto& t = settlement.totals();
     const auto all = t.direct + t.idle + t.overhead + t.residual;
-    ASSERT_EQ(all, Microjoules(rows.meters[0].energy_uj)) << "the site's rows sum to the site meter, seed " << seed;
+    ASSERT_EQ(all, Microjoules(rows.meters[0].energy_uj))
+        << "the site's rows sum to the site meter, seed " << seed;
   }
 }
 
@@ -135,8 +139,8 @@ TEST_F(NodeFixture, SplitsDirectIdleOverheadAndResidual) {
   }
   // gpu: 800 direct as 3:1, 201 idle to b. Below the node a has 600, b 401: the fan's 100 is 60 + 40.
   const std::map<std::string, std::int64_t> expected{
-      {"gpu/direct/a", 600},   {"gpu/direct/b", 200},    {"gpu/idle/b", 201},    {"fan/overhead/a", 60},
-      {"fan/overhead/b", 40},  {"node/overhead/a", 30},  {"node/overhead/b", 20}, {"node/residual/", 49}};
+      {"gpu/direct/a", 600},  {"gpu/direct/b", 200},   {"gpu/idle/b", 201},     {"fan/overhead/a", 60},
+      {"fan/overhead/b", 40}, {"node/overhead/a", 30}, {"node/overhead/b", 20}, {"node/residual/", 49}};
   EXPECT_EQ(by, expected);
 }
 

@@ -18,7 +18,8 @@ using energy::MeterId;
 
 namespace {
 
-// Host draw of an 8-GPU server beside its GPUs, W (docs/models/server.md): two CPUs, memory, network cards, board.
+// Host draw of an 8-GPU server beside its GPUs, W (docs/models/server.md): two CPUs, memory, network cards,
+// board.
 constexpr double kCpuIdleW = 95.0, kCpuMaxW = 330.0;
 constexpr double kDramIdleW = 60.0, kDramMaxW = 130.0;
 constexpr double kNicW = 140.0;
@@ -62,12 +63,17 @@ struct Hall::StepCosts final : StepCostModel {
 };
 
 Hall::Hall(HallSpec spec, base::SymbolTable& symbols, RequestStream requests)
-    : spec_(std::move(spec)), symbols_(symbols), requests_(std::move(requests)), window_start_(spec_.start),
-      now_(spec_.start), curve_(GpuPowerCurve::h200()) {}
+    : spec_(std::move(spec)),
+      symbols_(symbols),
+      requests_(std::move(requests)),
+      window_start_(spec_.start),
+      now_(spec_.start),
+      curve_(GpuPowerCurve::h200()) {}
 
 Hall::~Hall() = default;
 
-base::Result<std::unique_ptr<Hall>> Hall::make(HallSpec spec, base::SymbolTable& symbols, RequestStream requests) {
+base::Result<std::unique_ptr<Hall>> Hall::make(HallSpec spec, base::SymbolTable& symbols,
+                                               RequestStream requests) {
   std::unique_ptr<Hall> hall(new Hall(std::move(spec), symbols, std::move(requests)));
   PJ_TRY(hall->build());
   return hall;
@@ -77,16 +83,18 @@ std::vector<RestLevel> Hall::rest_levels(const GpuPowerCurve& gpu) {
   const base::Celsius at = gpu.parameters().leakage_at;
   const double ready = gpu.idle_power(true, at).value();
   const double bare = gpu.idle_power(false, at).value();
-  // Finer unit: simulated SM-cluster gating (no such command on today's parts). Coarse ones: low locked clocks,
-  // release of the context. Exit latencies: facts of docs/models/gpu-power.md; break-even follows from them.
+  // Finer unit: simulated SM-cluster gating (no such command on today's parts). Coarse ones: low locked
+  // clocks, release of the context. Exit latencies: facts of docs/models/gpu-power.md; break-even follows
+  // from them.
   return {{Watts(ready), {}, {}},
           {Watts(ready - 0.45 * (ready - bare)), base::Duration{300 * base::kNsPerUs}, Joules(0.05)},
           {Watts(ready - 0.60 * (ready - bare)), base::milliseconds(60), Joules(6.0)},
           {Watts(bare), base::seconds(12), Joules(12 * 90.0)}};
 }
 
-base::Result<MeterId> Hall::add_meter(const std::string& path, MeterId parent, DeviceKind kind, std::string_view zone,
-                                      const std::string& rack, const std::string& node, double rated_w) {
+base::Result<MeterId> Hall::add_meter(const std::string& path, MeterId parent, DeviceKind kind,
+                                      std::string_view zone, const std::string& rack, const std::string& node,
+                                      double rated_w) {
   energy::Device device;
   device.name = symbols_.intern(path);
   device.site = symbols_.intern(spec_.site);
@@ -94,16 +102,22 @@ base::Result<MeterId> Hall::add_meter(const std::string& path, MeterId parent, D
   device.node = symbols_.intern(node);
   device.kind = kind;
   auto id = tree_.add({device.name, parent, device, symbols_.intern(zone)});
-  if (!id.ok()) return base::bad_input("build the hall", path, "this name is used twice", "Give each device its own name");
+  if (!id.ok())
+    return base::bad_input("build the hall", path, "this name is used twice",
+                           "Give each device its own name");
   Sensor sensor;
   base::Rng rng = base::Rng::stream(spec_.seed, "meter", base::hash64(path));
   const bool board_sensor = kind == DeviceKind::kGpu || kind == DeviceKind::kCpu || kind == DeviceKind::kDram;
   const bool revenue = kind == DeviceKind::kSite || kind == DeviceKind::kFeed;
   const double sigma = board_sensor ? 0.006 : revenue ? 0.001 : 0.004;
-  sensor.gain = spec_.perfect_meters ? 1.0 : 1.0 + std::clamp(rng.normal(0.0, sigma), -2.5 * sigma, 2.5 * sigma);
+  sensor.gain =
+      spec_.perfect_meters ? 1.0 : 1.0 + std::clamp(rng.normal(0.0, sigma), -2.5 * sigma, 2.5 * sigma);
   sensor.uncertainty_ppm = std::llround(2.5 * sigma * 1e6);
   sensor.resolution_uj = spec_.perfect_meters ? 1 : 1000;
-  sensor.delay_ns = spec_.perfect_meters ? 0 : static_cast<std::int64_t>(rng.below(kind == DeviceKind::kGpu ? 100'000'000 : 1'000'000));
+  sensor.delay_ns =
+      spec_.perfect_meters
+          ? 0
+          : static_cast<std::int64_t>(rng.below(kind == DeviceKind::kGpu ? 100'000'000 : 1'000'000));
   sensor.rated_w = rated_w;
   sensors_.push_back(sensor);
   integrators_.emplace_back();
@@ -112,7 +126,8 @@ base::Result<MeterId> Hall::add_meter(const std::string& path, MeterId parent, D
 }
 
 base::Status Hall::build() {
-  if (spec_.nodes.empty()) return base::bad_input("build the hall", spec_.site, "it has no node", "Add a [[node]]");
+  if (spec_.nodes.empty())
+    return base::bad_input("build the hall", spec_.site, "it has no node", "Add a [[node]]");
   PJ_ASSIGN(site_meter_, add_meter(spec_.site, {}, DeviceKind::kSite, "site", "", "", 0.0));
   PJ_TRY(build_racks(site_meter_, spec_.site));
   PJ_TRY(build_cooling(site_meter_));
@@ -132,32 +147,38 @@ base::Status Hall::build_racks(MeterId site, const std::string& site_name) {
   for (const std::string& feed : spec_.feeds) {
     double rated = 0.0;
     for (const RackSpec& rack : spec_.racks) {
-      for (const NodeSpec& node : spec_.nodes) rated += rack.feed == feed && node.rack == rack.name ? 10'200.0 : 0.0;
+      for (const NodeSpec& node : spec_.nodes)
+        rated += rack.feed == feed && node.rack == rack.name ? 10'200.0 : 0.0;
     }
     const std::string feed_path = site_name + "/" + feed;
     PJ_ASSIGN(const MeterId feed_id, add_meter(feed_path, site, DeviceKind::kFeed, "power", "", "", rated));
-    PJ_ASSIGN(const MeterId ups_id, add_meter(feed_path + "/ups", feed_id, DeviceKind::kUps, "power", "", "", rated));
-    PJ_ASSIGN(const MeterId pdu_id, add_meter(feed_path + "/pdu", ups_id, DeviceKind::kPdu, "power", "", "", rated));
+    PJ_ASSIGN(const MeterId ups_id,
+              add_meter(feed_path + "/ups", feed_id, DeviceKind::kUps, "power", "", "", rated));
+    PJ_ASSIGN(const MeterId pdu_id,
+              add_meter(feed_path + "/pdu", ups_id, DeviceKind::kPdu, "power", "", "", rated));
     sensors_[feed_id.index].loss = Loss::kLine;
     sensors_[ups_id.index].loss = Loss::kUps;
     sensors_[pdu_id.index].loss = Loss::kLine;
     for (const RackSpec& rack : spec_.racks) {
       if (rack.feed != feed) continue;
       const std::string rack_path = feed_path + "/" + rack.name;
-      PJ_ASSIGN(const MeterId rack_id, add_meter(rack_path, pdu_id, DeviceKind::kRack, "power", rack.name, "", 0.0));
+      PJ_ASSIGN(const MeterId rack_id,
+                add_meter(rack_path, pdu_id, DeviceKind::kRack, "power", rack.name, "", 0.0));
       sensors_[rack_id.index].loss = Loss::kNone;
       for (std::size_t n = 0; n < spec_.nodes.size(); ++n) {
         if (spec_.nodes[n].rack != rack.name) continue;
         PJ_TRY(build_node(n, rack_id));
         placed[n] = true;
       }
-      PJ_ASSIGN(const MeterId sw, add_meter(rack_path + "/switch", rack_id, DeviceKind::kSwitch, "network", rack.name, "", kSwitchW));
+      PJ_ASSIGN(const MeterId sw, add_meter(rack_path + "/switch", rack_id, DeviceKind::kSwitch, "network",
+                                            rack.name, "", kSwitchW));
       switches_.push_back(sw);
     }
   }
   for (const RackSpec& rack : spec_.racks) {
     if (std::find(spec_.feeds.begin(), spec_.feeds.end(), rack.feed) == spec_.feeds.end()) {
-      return base::bad_input("build the hall", "rack '" + rack.name + "'", "its feed '" + rack.feed + "' does not exist",
+      return base::bad_input("build the hall", "rack '" + rack.name + "'",
+                             "its feed '" + rack.feed + "' does not exist",
                              base::nearest_name_hint(rack.feed, spec_.feeds));
     }
   }
@@ -205,7 +226,8 @@ base::Status Hall::build_cooling(MeterId site) {
   cooling_ = std::make_unique<ChilledWaterPlant>(std::move(plant));
   const std::string path = spec_.site + "/cooling";
   PJ_ASSIGN(cooling_meter_, add_meter(path, site, DeviceKind::kFeed, "cooling", "", "", 0.0));
-  PJ_ASSIGN(chiller_, add_meter(path + "/chiller", cooling_meter_, DeviceKind::kChiller, "cooling", "", "", 0.0));
+  PJ_ASSIGN(chiller_,
+            add_meter(path + "/chiller", cooling_meter_, DeviceKind::kChiller, "cooling", "", "", 0.0));
   PJ_ASSIGN(tower_, add_meter(path + "/tower", cooling_meter_, DeviceKind::kTower, "cooling", "", "", 0.0));
   PJ_ASSIGN(pumps_, add_meter(path + "/pumps", cooling_meter_, DeviceKind::kPump, "cooling", "", "", 0.0));
   PJ_ASSIGN(crah_, add_meter(path + "/crah", cooling_meter_, DeviceKind::kCrah, "cooling", "", "", 0.0));
@@ -222,15 +244,19 @@ base::Status Hall::build_services() {
     const ServiceSpec& service = spec_.services[s];
     const std::string where = "service '" + service.name + "'";
     PJ_ASSIGN(const ModelFacts facts, find_model_facts(service.model));
-    ServingConfig config{facts, GpuSpec::h200_sxm(), service.tensor_parallel, false, service.weight_bits, 1.0, 0.0};
+    ServingConfig config{facts, GpuSpec::h200_sxm(), service.tensor_parallel, false, service.weight_bits, 1.0,
+                         0.0};
     auto model = LlmCostModel::create(config);
     if (!model.ok()) return model.error().within("build " + where);
     costs_[s].emplace_back(0.0, std::make_unique<StepCosts>(std::move(*model)));
     for (const std::string& name : service.nodes) {
-      const auto it = std::find_if(spec_.nodes.begin(), spec_.nodes.end(), [&](const NodeSpec& n) { return n.name == name; });
-      if (it == spec_.nodes.end()) return base::bad_input("build the hall", where, "node '" + name + "' does not exist");
+      const auto it = std::find_if(spec_.nodes.begin(), spec_.nodes.end(),
+                                   [&](const NodeSpec& n) { return n.name == name; });
+      if (it == spec_.nodes.end())
+        return base::bad_input("build the hall", where, "node '" + name + "' does not exist");
       const auto n = static_cast<std::size_t>(it - spec_.nodes.begin());
-      if (it->trains) return base::bad_input("build the hall", where, "node '" + name + "' trains, it does not serve");
+      if (it->trains)
+        return base::bad_input("build the hall", where, "node '" + name + "' trains, it does not serve");
       if (service.tensor_parallel < 1 || it->gpus % service.tensor_parallel != 0) {
         return base::bad_input("build the hall", where, "tensor_parallel does not divide the node's GPUs");
       }
@@ -241,11 +267,13 @@ base::Status Hall::build_services() {
         r.node = n;
         for (std::size_t g = 0; g < width; ++g) r.gpus.push_back(node_gpus_[n][first + g]);
         for (const std::size_t g : r.gpus) {
-          if (gpus_[g].replica >= 0) return base::bad_input("build the hall", where, "node '" + name + "' already serves another service");
+          if (gpus_[g].replica >= 0)
+            return base::bad_input("build the hall", where,
+                                   "node '" + name + "' already serves another service");
           gpus_[g].replica = static_cast<std::int32_t>(replicas_.size());
         }
-        r.engine = std::make_unique<ServingReplica>(*costs_[s][0].second, ServingLimits{service.batch_limit, 8192},
-                                                    rest_levels(curve_), spec_.start);
+        r.engine = std::make_unique<ServingReplica>(
+            *costs_[s][0].second, ServingLimits{service.batch_limit, 8192}, rest_levels(curve_), spec_.start);
         service_replicas_[s].push_back(replicas_.size());
         replicas_.push_back(std::move(r));
       }
@@ -316,7 +344,8 @@ void Hall::serve() {
     ahead_ = requests_();
   }
   for (Replica& r : replicas_) {
-    const double busy = r.engine->busy_joules(), idle = r.engine->idle_joules(), seconds = r.engine->busy_seconds();
+    const double busy = r.engine->busy_joules(), idle = r.engine->idle_joules(),
+                 seconds = r.engine->busy_seconds();
     r.engine->advance(now_);
     r.busy_joules = r.engine->busy_joules() - busy;
     r.idle_joules = r.engine->idle_joules() - idle;
@@ -344,8 +373,11 @@ bool Hall::try_start(std::size_t index, TimePoint t) {
     job.start = t;
     job.node = n;
     const TrainingProfile& profile = training_profiles()[job.spec.profile];
-    RunningJob running{index, free, make_cycle(profile, curve_, training_cap_, base::Celsius(kReferenceJunctionC)), t, 0.0, t};
-    running.end = t + base::to_duration(Seconds(job.spec.work_seconds * running.cycle.seconds / profile.step_seconds));
+    RunningJob running{
+        index, free, make_cycle(profile, curve_, training_cap_, base::Celsius(kReferenceJunctionC)),
+        t,     0.0,  t};
+    running.end =
+        t + base::to_duration(Seconds(job.spec.work_seconds * running.cycle.seconds / profile.step_seconds));
     running_.push_back(std::move(running));
     return true;
   }
@@ -380,7 +412,8 @@ void Hall::account_job(RunningJob& running, TimePoint to) {
 
 void Hall::train() {
   for (;;) {
-    TimePoint next = next_job_ < jobs_.size() ? std::max(jobs_[next_job_].spec.submit, window_start_) : base::kNever;
+    TimePoint next =
+        next_job_ < jobs_.size() ? std::max(jobs_[next_job_].spec.submit, window_start_) : base::kNever;
     for (const RunningJob& r : running_) next = std::min(next, r.end);
     if (next >= now_) break;
     for (std::size_t i = 0; i < running_.size();) {
@@ -427,7 +460,8 @@ void Hall::set_reading(MeterId meter, Microjoules truth) {
 }
 
 double Hall::mean_w(MeterId meter) const {
-  return static_cast<double>(windows_[meter.index].truth.value()) * 1e3 / static_cast<double>(spec_.window.ns);
+  return static_cast<double>(windows_[meter.index].truth.value()) * 1e3 /
+         static_cast<double>(spec_.window.ns);
 }
 
 void Hall::close_gpus() {
@@ -468,7 +502,8 @@ void Hall::close_nodes() {
     read_meter(m.nic, Joules(kNicW * window_s));
     read_meter(m.board, Joules(kBoardW * window_s));
     // Fan law: speed follows inlet above the knee and the heat to move; power is its cube.
-    const double speed = std::clamp(kFanLeast + 0.05 * std::max(0.0, inlet_c_ - kFanKneeC) + 0.35 * gpu_w / 5600.0, kFanLeast, 1.0);
+    const double speed = std::clamp(
+        kFanLeast + 0.05 * std::max(0.0, inlet_c_ - kFanKneeC) + 0.35 * gpu_w / 5600.0, kFanLeast, 1.0);
     fan_w_[n] = kFanMaxW * speed * speed * speed;
     read_meter(m.fans, Joules(fan_w_[n] * window_s));
   }
@@ -520,7 +555,8 @@ void Hall::close_cooling() {
   }
   cooling_state_ = cooling_->step({rack_heat_, std::nullopt, weather_, Seconds(window_s)});
   // Recirculation: a few per cent of the return air comes back to the inlets.
-  inlet_c_ = cooling_state_.supply_air.value() + 0.05 * (cooling_state_.return_air - cooling_state_.supply_air).value();
+  inlet_c_ = cooling_state_.supply_air.value() +
+             0.05 * (cooling_state_.return_air - cooling_state_.supply_air).value();
   read_meter(chiller_, cooling_state_.chillers * Seconds(window_s));
   read_meter(tower_, cooling_state_.towers * Seconds(window_s));
   read_meter(pumps_, (cooling_state_.chilled_pumps + cooling_state_.condenser_pumps) * Seconds(window_s));

@@ -1,11 +1,13 @@
-// A whole hall in virtual time: replicas that serve requests, nodes that train, everything they draw, the losses above
-// them and the plant that cools them. The truth is integrated exactly (energy/integrator.hpp); what a meter reads is a
-// different number: gain error, update instant and resolution of the sensor (docs/models/sensors.md).
+// A whole hall in virtual time: replicas that serve requests, nodes that train, everything they draw, the
+// losses above them and the plant that cools them. The truth is integrated exactly (energy/integrator.hpp);
+// what a meter reads is a different number: gain error, update instant and resolution of the sensor
+// (docs/models/sensors.md).
 //
-// The hall moves one settlement window at a time. Inside a window every replica and job is event-driven; temperatures,
-// fans, losses and the cooling plant take one exact step per window.
+// The hall moves one settlement window at a time. Inside a window every replica and job is event-driven;
+// temperatures, fans, losses and the cooling plant take one exact step per window.
 //
-// Thread rule: one thread. Ownership: owns everything but the symbols. Units in the types; energies per window.
+// Thread rule: one thread. Ownership: owns everything but the symbols. Units in the types; energies per
+// window.
 #pragma once
 
 #include <array>
@@ -102,8 +104,8 @@ struct MeterWindow {
 struct GpuWindow {
   energy::MeterId meter;
   std::size_t node = 0;
-  std::int32_t replica = -1;    // index in replicas(), or -1
-  double idle_joules = 0.0;     // drawn while held and not working
+  std::int32_t replica = -1;  // index in replicas(), or -1
+  double idle_joules = 0.0;   // drawn while held and not working
   double busy_joules = 0.0;
   double busy_seconds = 0.0;
   std::int64_t holder_job = -1;  // the job that holds it at the window's end
@@ -125,7 +127,7 @@ struct Replica {
   std::size_t node = 0;
   std::vector<std::size_t> gpus;  // indices in gpus()
   std::unique_ptr<ServingReplica> engine;
-  std::span<const RequestUse> uses;  // of the last window, per GPU
+  std::span<const RequestUse> uses;                                 // of the last window, per GPU
   double busy_joules = 0.0, idle_joules = 0.0, busy_seconds = 0.0;  // of the last window, per GPU
   base::Watts cap{700.0};
 };
@@ -137,9 +139,10 @@ struct NodeMeters {
 
 class Hall {
  public:
-  // Errors (kBadInput): a name used twice, a rack without its feed, a node without its rack, an unknown model, a tensor
-  // parallel size that does not divide a node, a model that does not fit.
-  static base::Result<std::unique_ptr<Hall>> make(HallSpec spec, base::SymbolTable& symbols, RequestStream requests);
+  // Errors (kBadInput): a name used twice, a rack without its feed, a node without its rack, an unknown
+  // model, a tensor parallel size that does not divide a node, a model that does not fit.
+  static base::Result<std::unique_ptr<Hall>> make(HallSpec spec, base::SymbolTable& symbols,
+                                                  RequestStream requests);
 
   ~Hall();
 
@@ -166,11 +169,14 @@ class Hall {
   base::Microjoules expected_loss(energy::MeterId parent, base::Microjoules children) const;
   energy::Provenance provenance(energy::MeterId meter) const;
   // Cumulative counter of a meter as its sensor shows it.
-  base::Microjoules counter(energy::MeterId meter) const { return base::Microjoules(sensors_[meter.index].shown_uj); }
+  base::Microjoules counter(energy::MeterId meter) const {
+    return base::Microjoules(sensors_[meter.index].shown_uj);
+  }
   std::int64_t events() const;
   std::int64_t rejected_requests() const { return rejected_; }
 
-  // Controls. A cap applies to every GPU of a replica / of all training nodes, from the next piece of work on.
+  // Controls. A cap applies to every GPU of a replica / of all training nodes, from the next piece of work
+  // on.
   void set_replica_cap(std::size_t replica, base::Watts cap);
   void set_training_cap(base::Watts cap);
   base::Watts training_cap() const { return training_cap_; }
@@ -182,8 +188,8 @@ class Hall {
   struct Sensor {
     double gain = 1.0;
     std::int64_t resolution_uj = 1000;
-    std::int64_t delay_ns = 0;      // age of the shown value at a window's edge
-    std::int64_t truth_uj = 0;      // cumulative
+    std::int64_t delay_ns = 0;  // age of the shown value at a window's edge
+    std::int64_t truth_uj = 0;  // cumulative
     std::int64_t shown_uj = 0;
     std::int64_t uncertainty_ppm = 0;
     Loss loss = Loss::kNone;
@@ -205,9 +211,9 @@ class Hall {
   base::Status build_node(std::size_t node, energy::MeterId rack);
   base::Status build_services();
   base::Status build_cooling(energy::MeterId site);
-  base::Result<energy::MeterId> add_meter(const std::string& path, energy::MeterId parent, energy::DeviceKind kind,
-                                          std::string_view zone, const std::string& rack, const std::string& node,
-                                          double rated_w);
+  base::Result<energy::MeterId> add_meter(const std::string& path, energy::MeterId parent,
+                                          energy::DeviceKind kind, std::string_view zone,
+                                          const std::string& rack, const std::string& node, double rated_w);
   void serve();
   void train();
   void start_jobs(base::TimePoint t);

@@ -9,9 +9,13 @@ namespace perjoule::plant {
 
 using base::TimePoint;
 
-ServingReplica::ServingReplica(const StepCostModel& costs, ServingLimits limits, std::vector<RestLevel> levels,
-                               TimePoint start)
-    : costs_(&costs), limits_(limits), levels_(std::move(levels)), now_(start), level_seconds_(levels_.size()) {
+ServingReplica::ServingReplica(const StepCostModel& costs, ServingLimits limits,
+                               std::vector<RestLevel> levels, TimePoint start)
+    : costs_(&costs),
+      limits_(limits),
+      levels_(std::move(levels)),
+      now_(start),
+      level_seconds_(levels_.size()) {
   PJ_CHECK(!levels_.empty() && limits_.batch_limit >= 1);
   piece_start_ = start;
   begin_rest();
@@ -24,7 +28,8 @@ void ServingReplica::set_governor(IdleGovernor* governor) {
 
 bool ServingReplica::offer(const ServingRequest& request) {
   PJ_DCHECK(pending_.empty() || pending_.back().arrival <= request.arrival);
-  if (static_cast<double>(request.input_tokens + request.output_tokens) > costs_->kv_capacity_tokens()) return false;
+  if (static_cast<double>(request.input_tokens + request.output_tokens) > costs_->kv_capacity_tokens())
+    return false;
   pending_.push_back(request);
   return true;
 }
@@ -65,7 +70,8 @@ void ServingReplica::accrue(TimePoint to) {
     return;
   }
   for (const std::uint32_t s : prefilling_) {
-    slots_[s].prefill_joules += joules * static_cast<double>(slots_[s].request.input_tokens) / prefill_tokens_;
+    slots_[s].prefill_joules +=
+        joules * static_cast<double>(slots_[s].request.input_tokens) / prefill_tokens_;
   }
 }
 
@@ -93,7 +99,8 @@ void ServingReplica::end_piece() {
 void ServingReplica::begin_piece() {
   const auto fits = [&](const ServingRequest& r) {
     return static_cast<std::int64_t>(active_.size()) < limits_.batch_limit &&
-           kv_reserved_ + static_cast<double>(r.input_tokens + r.output_tokens) <= costs_->kv_capacity_tokens();
+           kv_reserved_ + static_cast<double>(r.input_tokens + r.output_tokens) <=
+               costs_->kv_capacity_tokens();
   };
   if (work_waiting() && (active_.empty() || fits(pending_.front()))) return begin_prefill();
   if (!active_.empty()) return begin_decode();
@@ -195,17 +202,20 @@ void ServingReplica::end_prefill() {
 
 void ServingReplica::begin_decode() {
   piece_steps_ = active_.front().finish_step - step_count_;
-  set_piece(Piece::kDecode, costs_->decode_run(static_cast<double>(active_.size()), kv_tokens_, piece_steps_));
+  set_piece(Piece::kDecode,
+            costs_->decode_run(static_cast<double>(active_.size()), kv_tokens_, piece_steps_));
 }
 
 void ServingReplica::cut_decode(TimePoint t) {
   const double batch = static_cast<double>(active_.size());
   const double elapsed = base::to_seconds(t - piece_start_).value();
-  auto steps = static_cast<std::int64_t>(std::ceil(static_cast<double>(piece_steps_) * elapsed / piece_seconds_));
+  auto steps =
+      static_cast<std::int64_t>(std::ceil(static_cast<double>(piece_steps_) * elapsed / piece_seconds_));
   steps = std::clamp<std::int64_t>(steps, 1, piece_steps_);
   // Step time grows slowly with the KV cache, so the guess is at most a few steps off.
   PieceCost cost = costs_->decode_run(batch, kv_tokens_, steps);
-  while (cost.seconds < elapsed && steps < piece_steps_) cost = costs_->decode_run(batch, kv_tokens_, ++steps);
+  while (cost.seconds < elapsed && steps < piece_steps_)
+    cost = costs_->decode_run(batch, kv_tokens_, ++steps);
   while (steps > 1) {
     const PieceCost shorter = costs_->decode_run(batch, kv_tokens_, steps - 1);
     if (shorter.seconds < elapsed) break;
@@ -242,7 +252,8 @@ std::span<const RequestUse> ServingReplica::take_uses() {
   uses_.clear();
   const auto take = [&](Slot& slot, bool decoding) {
     const double decode = decoding ? decode_share_ - slot.decode_mark : 0.0;
-    if (slot.prefill_joules > 0.0 || decode > 0.0) taken_.push_back({slot.request.id, slot.prefill_joules, decode});
+    if (slot.prefill_joules > 0.0 || decode > 0.0)
+      taken_.push_back({slot.request.id, slot.prefill_joules, decode});
     slot.prefill_joules = 0.0;
     slot.decode_mark = decode_share_;
   };

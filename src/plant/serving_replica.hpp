@@ -1,11 +1,11 @@
-// One replica of an LLM server with continuous batching: a queue, a batch limit, KV memory, prefill before decode.
-// Latency, time to first token, tokens/s, watts and joules per request come out of this one mechanism; the cost of a
-// step comes from a StepCostModel (docs/models/llm-serving.md).
+// One replica of an LLM server with continuous batching: a queue, a batch limit, KV memory, prefill before
+// decode. Latency, time to first token, tokens/s, watts and joules per request come out of this one
+// mechanism; the cost of a step comes from a StepCostModel (docs/models/llm-serving.md).
 //
-// Scheduling rule: whenever a step ends and requests wait, as many as fit (batch limit, KV memory, prefill budget) are
-// prefilled together in one step, which yields their first token; otherwise the batch decodes. Runs of decode steps with
-// an unchanged batch are taken in one piece (closed form), so the cost is per request, not per token; a test compares
-// this with the step-by-step form. Power is constant within a piece.
+// Scheduling rule: whenever a step ends and requests wait, as many as fit (batch limit, KV memory, prefill
+// budget) are prefilled together in one step, which yields their first token; otherwise the batch decodes.
+// Runs of decode steps with an unchanged batch are taken in one piece (closed form), so the cost is per
+// request, not per token; a test compares this with the step-by-step form. Power is constant within a piece.
 //
 // Thread rule: one thread per replica; replicas are independent. Ownership: borrows the cost model.
 #pragma once
@@ -29,8 +29,8 @@ struct PieceCost {
 class StepCostModel {
  public:
   virtual ~StepCostModel() = default;
-  // `steps` decode steps of `batch` sequences whose KV caches hold `kv_tokens` in total at the first step and grow by
-  // `batch` each step.
+  // `steps` decode steps of `batch` sequences whose KV caches hold `kv_tokens` in total at the first step and
+  // grow by `batch` each step.
   virtual PieceCost decode_run(double batch, double kv_tokens, std::int64_t steps) const = 0;
   // One step that prefills `sequences` prompts of `prompt_tokens` in all.
   virtual PieceCost prefill(double prompt_tokens, double sequences) const = 0;
@@ -65,7 +65,7 @@ struct RequestUse {
 // A resting level of the replica's devices. Level 0 is "ready": idle with a context at full clocks.
 struct RestLevel {
   base::Watts gpu_power;
-  base::Duration wake;          // from the first byte of work to the first step
+  base::Duration wake;           // from the first byte of work to the first step
   base::Joules wake_gpu_energy;  // above gpu_power x wake
 };
 
@@ -77,7 +77,8 @@ class IdleGovernor {
     base::TimePoint at;
     std::size_t level = 0;
   };
-  // What will be done if nothing arrives: transitions in time order, each at or after `since`. Valid until used.
+  // What will be done if nothing arrives: transitions in time order, each at or after `since`. Valid until
+  // used.
   virtual std::span<const Step> plan(base::TimePoint since) = 0;
   // Told what became of the plan: `taken` of its steps happened before work arrived at `until`.
   virtual void ended(base::TimePoint since, base::TimePoint until, std::size_t taken) = 0;
@@ -91,16 +92,17 @@ class ServingReplica {
   void set_costs(const StepCostModel& costs) { costs_ = &costs; }  // takes effect at the next piece
   // Asked at once if the replica rests.
   void set_governor(IdleGovernor* governor);
-  // Rests at a level without a governor: entered at once, left when work comes (the request then lapses). To go to a
-  // shallower level costs the wake of the deeper one. False, without effect, for a level above 0 while work runs or
-  // waits, or under a governor.
+  // Rests at a level without a governor: entered at once, left when work comes (the request then lapses). To
+  // go to a shallower level costs the wake of the deeper one. False, without effect, for a level above 0
+  // while work runs or waits, or under a governor.
   bool request_rest(std::size_t level);
   // True between work, without a governor: request_rest() takes every level.
   bool may_rest() const { return governor_ == nullptr && outstanding() == 0 && prefilling_.empty(); }
   // The level it rests at; 0 while it works or wakes.
   std::size_t rest_level() const { return piece_ == Piece::kRest ? level_ : 0; }
   std::span<const RestLevel> rest_levels() const { return levels_; }
-  // Arrivals in time order, none before the time already advanced to. Returns false if it can never fit in KV memory.
+  // Arrivals in time order, none before the time already advanced to. Returns false if it can never fit in KV
+  // memory.
   bool offer(const ServingRequest& request);
   // Runs to `t` exactly; finished requests are appended to finished().
   void advance(base::TimePoint t);
@@ -131,7 +133,7 @@ class ServingReplica {
   struct Slot {
     ServingRequest request;
     base::TimePoint first_token;
-    double decode_mark = 0.0;   // decode_share_ when last accounted
+    double decode_mark = 0.0;     // decode_share_ when last accounted
     double prefill_joules = 0.0;  // in this window
   };
   enum class Piece : std::uint8_t { kRest, kWake, kPrefill, kDecode };
@@ -167,13 +169,13 @@ class ServingReplica {
   std::deque<ServingRequest> pending_;
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_slots_;
-  std::vector<Active> active_;              // heap
-  std::vector<std::uint32_t> prefilling_;   // slots of the running prefill step
+  std::vector<Active> active_;             // heap
+  std::vector<std::uint32_t> prefilling_;  // slots of the running prefill step
   double prefill_tokens_ = 0.0;
   std::int64_t step_count_ = 0;
-  double kv_tokens_ = 0.0;      // held now
-  double kv_reserved_ = 0.0;    // at the end of every active request
-  double decode_share_ = 0.0;   // integral of power / batch over decode time, J
+  double kv_tokens_ = 0.0;     // held now
+  double kv_reserved_ = 0.0;   // at the end of every active request
+  double decode_share_ = 0.0;  // integral of power / batch over decode time, J
 
   std::span<const IdleGovernor::Step> plan_;
   std::size_t plan_taken_ = 0;
@@ -181,7 +183,7 @@ class ServingReplica {
   std::size_t level_ = 0;
   std::size_t requested_level_ = 0;  // by request_rest(), until work comes
 
-  std::vector<RequestUse> uses_;       // finished in this window, plus the active at take_uses()
+  std::vector<RequestUse> uses_;  // finished in this window, plus the active at take_uses()
   std::vector<RequestUse> taken_;
   std::vector<FinishedRequest> finished_;
   double busy_joules_ = 0.0, idle_joules_ = 0.0, busy_seconds_ = 0.0;

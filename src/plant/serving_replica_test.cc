@@ -88,7 +88,9 @@ std::vector<ServingRequest> random_requests(std::uint64_t seed, std::size_t n, d
   double t = 0.0;
   for (std::size_t i = 0; i < n; ++i) {
     t += rng.exponential(gap_s);
-    out.push_back({i + 1, {base::to_duration(base::Seconds(t)).ns}, 1 + static_cast<std::int64_t>(rng.below(3000)),
+    out.push_back({i + 1,
+                   {base::to_duration(base::Seconds(t)).ns},
+                   1 + static_cast<std::int64_t>(rng.below(3000)),
                    1 + static_cast<std::int64_t>(rng.below(400))});
   }
   return out;
@@ -96,7 +98,8 @@ std::vector<ServingRequest> random_requests(std::uint64_t seed, std::size_t n, d
 
 TEST(ServingReplica, ClosedFormRunsEqualSingleSteps) {
   const LinearCosts costs;
-  for (const auto& [gap, limit] : {std::pair{2.0, 64}, std::pair{0.2, 64}, std::pair{0.05, 8}, std::pair{30.0, 4}}) {
+  for (const auto& [gap, limit] :
+       {std::pair{2.0, 64}, std::pair{0.2, 64}, std::pair{0.05, 8}, std::pair{30.0, 4}}) {
     const auto requests = random_requests(11, 300, gap);
     ServingReplica fast(costs, {limit, 8192}, {{Watts(100), {}, {}}}, {0});
     for (const auto& r : requests) ASSERT_TRUE(fast.offer(r));
@@ -134,7 +137,8 @@ TEST(ServingReplica, RefusesWhatCanNeverFitAndQueuesOnMemory) {
   EXPECT_TRUE(replica.offer({3, {0}, 500, 100}));
   replica.advance({60 * base::kNsPerSecond});
   ASSERT_EQ(replica.finished().size(), 2U);
-  EXPECT_GE(replica.finished()[1].first_token.ns, replica.finished()[0].done.ns) << "memory holds one at a time";
+  EXPECT_GE(replica.finished()[1].first_token.ns, replica.finished()[0].done.ns)
+      << "memory holds one at a time";
 }
 
 class OneStep final : public IdleGovernor {
@@ -152,7 +156,8 @@ class OneStep final : public IdleGovernor {
 
 TEST(ServingReplica, ARestSavesPowerAndItsWakeDelaysTheFirstToken) {
   const LinearCosts costs;
-  const std::vector<RestLevel> levels{{Watts(100), {}, {}}, {Watts(40), base::milliseconds(60), base::Joules(6)}};
+  const std::vector<RestLevel> levels{{Watts(100), {}, {}},
+                                      {Watts(40), base::milliseconds(60), base::Joules(6)}};
   OneStep governor;
   ServingReplica replica(costs, {64, 8192}, levels, {0});
   replica.set_governor(&governor);
@@ -160,7 +165,8 @@ TEST(ServingReplica, ARestSavesPowerAndItsWakeDelaysTheFirstToken) {
   replica.offer({2, {10 * base::kNsPerSecond}, 100, 1});
   replica.advance({20 * base::kNsPerSecond});
   ASSERT_EQ(replica.finished().size(), 2U);
-  const double first = base::to_seconds(replica.finished()[1].first_token - TimePoint{10 * base::kNsPerSecond}).value();
+  const double first =
+      base::to_seconds(replica.finished()[1].first_token - TimePoint{10 * base::kNsPerSecond}).value();
   EXPECT_NEAR(first, 0.060 + 0.006, 1e-6);
   EXPECT_EQ(governor.taken_, 1U);
   EXPECT_EQ(replica.wakes(), 1);
@@ -169,7 +175,8 @@ TEST(ServingReplica, ARestSavesPowerAndItsWakeDelaysTheFirstToken) {
 
 TEST(ServingReplica, AWrittenRestIsEnteredWhenIdleAndLeftAtWork) {
   const LinearCosts costs;
-  const std::vector<RestLevel> levels{{Watts(100), {}, {}}, {Watts(40), base::milliseconds(60), base::Joules(6)}};
+  const std::vector<RestLevel> levels{{Watts(100), {}, {}},
+                                      {Watts(40), base::milliseconds(60), base::Joules(6)}};
   ServingReplica replica(costs, {64, 8192}, levels, {0});
   replica.advance({base::kNsPerSecond});
   ASSERT_TRUE(replica.request_rest(1));
@@ -179,8 +186,8 @@ TEST(ServingReplica, AWrittenRestIsEnteredWhenIdleAndLeftAtWork) {
   EXPECT_TRUE(replica.request_rest(0)) << "leaving is never refused";
   replica.advance({4 * base::kNsPerSecond});
   ASSERT_EQ(replica.finished().size(), 1U);
-  EXPECT_NEAR(base::to_seconds(replica.finished()[0].first_token - TimePoint{3 * base::kNsPerSecond}).value(), 0.066,
-              1e-6);
+  EXPECT_NEAR(base::to_seconds(replica.finished()[0].first_token - TimePoint{3 * base::kNsPerSecond}).value(),
+              0.066, 1e-6);
   EXPECT_EQ(replica.rest_level(), 0U) << "the request ended with the work";
   // 1 s ready, 2 s at rest, the wake, 0.006 s of prefill, ready again.
   EXPECT_NEAR(replica.idle_joules(), 100.0 + 80.0 + (0.06 * 40 + 6) + 100.0 * (1.0 - 0.066), 1e-6);

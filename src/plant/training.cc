@@ -31,7 +31,8 @@ constexpr TrainingProfile profile(std::string_view model, double step, double fo
 }  // namespace
 
 std::span<const TrainingProfile> training_profiles() {
-  // Modelled: a backward pass does twice the arithmetic of a forward one; the rest is communication and update.
+  // Modelled: a backward pass does twice the arithmetic of a forward one; the rest is communication and
+  // update.
   static constexpr std::array<TrainingProfile, 4> kProfiles{
       profile("llm-7b-finetune", 1.20, 0.28, 0.56, 0.11, 0.05, 0.88),
       profile("vit-large", 0.42, 0.30, 0.58, 0.08, 0.04, 0.80),

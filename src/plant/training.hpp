@@ -1,8 +1,7 @@
 // A training job as its GPUs see it: a cycle of forward, backward, all-reduce and optimiser phases, repeated.
-// Energy and progress over any interval come in closed form (whole cycles plus a part), so the cost does not depend on
-// the number of steps; a test compares this with adding up single phases.
-// Source of the phase shares: modelled (docs/models/training.md). Power per phase comes from GpuPowerCurve.
-// Thread rule: values.
+// Energy and progress over any interval come in closed form (whole cycles plus a part), so the cost does not
+// depend on the number of steps; a test compares this with adding up single phases. Source of the phase
+// shares: modelled (docs/models/training.md). Power per phase comes from GpuPowerCurve. Thread rule: values.
 #pragma once
 
 #include <array>
@@ -37,8 +36,8 @@ struct TrainingCycle {
   std::array<double, kTrainingPhases> phase_seconds{};
   std::array<double, kTrainingPhases> phase_joules{};
 
-  // Energy per GPU of `steps` (fractional) further steps from the step position `from` (fractional part = place in
-  // the cycle).
+  // Energy per GPU of `steps` (fractional) further steps from the step position `from` (fractional part =
+  // place in the cycle).
   double joules_between(double from_steps, double steps) const;
 };
 TrainingCycle make_cycle(const TrainingProfile& profile, const GpuPowerCurve& gpu, base::Watts cap,

@@ -11,13 +11,14 @@ namespace {
 
 using base::Watts;
 
-constexpr double kMargin = 0.85;   // of a latency target that a prediction may use up
+constexpr double kMargin = 0.85;  // of a latency target that a prediction may use up
 constexpr double kFixedCapW = 500.0;
 
 const CapOption& option_at(std::span<const CapOption> options, Watts cap) {
-  const auto it = std::min_element(options.begin(), options.end(), [&](const CapOption& a, const CapOption& b) {
-    return std::abs(a.cap.value() - cap.value()) < std::abs(b.cap.value() - cap.value());
-  });
+  const auto it =
+      std::min_element(options.begin(), options.end(), [&](const CapOption& a, const CapOption& b) {
+        return std::abs(a.cap.value() - cap.value()) < std::abs(b.cap.value() - cap.value());
+      });
   return *it;
 }
 
@@ -31,7 +32,8 @@ class FixedCap final : public CapRule {
   Watts choose(const CapObservation& seen) override { return option_at(seen.options, Watts(kFixedCapW)).cap; }
 };
 
-// The best single cap for the workload, found once at its first load and kept: what a sweep before deployment gives.
+// The best single cap for the workload, found once at its first load and kept: what a sweep before deployment
+// gives.
 class BestStatic final : public CapRule {
  public:
   Watts choose(const CapObservation& seen) override {
@@ -51,7 +53,8 @@ class BestStatic final : public CapRule {
   Watts chosen_;
 };
 
-// Follows the load: least predicted energy that keeps the targets, one step at a time downwards, at once upwards.
+// Follows the load: least predicted energy that keeps the targets, one step at a time downwards, at once
+// upwards.
 class LatencyAware final : public CapRule {
  public:
   Watts choose(const CapObservation& seen) override {
@@ -75,10 +78,11 @@ class NoCap final : public CapRule {
 }  // namespace
 
 std::vector<CapRuleInfo> cap_rules() {
-  return {{"none", "weak", "the device's default limit"},
-          {"fixed-500", "usual", "one limit of 500 W for every device"},
-          {"best-static", "strong", "the best single cap per workload, from a sweep at its first load"},
-          {"latency-aware", "ours", "least predicted energy under the latency targets, every control period"}};
+  return {
+      {"none", "weak", "the device's default limit"},
+      {"fixed-500", "usual", "one limit of 500 W for every device"},
+      {"best-static", "strong", "the best single cap per workload, from a sweep at its first load"},
+      {"latency-aware", "ours", "least predicted energy under the latency targets, every control period"}};
 }
 
 base::Result<std::unique_ptr<CapRule>> make_cap_rule(std::string_view name) {

@@ -1,8 +1,8 @@
 // Energy-aware power cap per workload under its latency targets, and the named baselines beside it.
-// Once per control period the policy sees a service's latency percentiles and load, and picks from a table of caps the
-// one of least predicted energy whose predicted latency keeps a margin to the targets. The table (relative time and
-// energy per cap) comes from the calibrated cost model at the load seen; the observation corrects its level.
-// Thread rule: one thread per policy. Units in the names.
+// Once per control period the policy sees a service's latency percentiles and load, and picks from a table of
+// caps the one of least predicted energy whose predicted latency keeps a margin to the targets. The table
+// (relative time and energy per cap) comes from the calibrated cost model at the load seen; the observation
+// corrects its level. Thread rule: one thread per policy. Units in the names.
 #pragma once
 
 #include <memory>
@@ -23,11 +23,11 @@ struct CapOption {
 };
 
 struct CapObservation {
-  double ttft_p95_ms = 0.0;       // over the last period; 0 = nothing finished
+  double ttft_p95_ms = 0.0;  // over the last period; 0 = nothing finished
   double token_gap_p95_ms = 0.0;
   double ttft_target_ms = 0.0;
   double token_gap_target_ms = 0.0;
-  base::Watts cap;                // in force
+  base::Watts cap;                     // in force
   std::span<const CapOption> options;  // highest cap first; at least one
 };
 

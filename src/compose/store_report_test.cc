@@ -1,0 +1,116 @@
+#include "compose/store_report.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "compose/html_report.hpp"
+#include "compose/test_store.hpp"
+
+namespace perjoule::compose {
+namespace {
+
+using testing::TestStore;
+
+constexpr const char* kSavings =
+    R"([{"policy":"none","rule":"none","baseline":"weak","site_uj":5000,"gpu_uj":3000,"p50_ms":1,"p95_ms":2,"p99_ms":3,"missed":0,"finished":2},
+        {"policy":"cap","rule":"fixed","baseline":"usual","site_uj":4800,"gpu_uj":2800,"p50_ms":1,"p95_ms":2,"p99_ms":3,"missed":0,"finished":2},
+        {"policy":"cap","rule":"<aware>","baseline":"ours","site_uj":4000,"gpu_uj":2000,"p50_ms":1,"p95_ms":2,"p99_ms":3,"missed":1,"finished":2}])";
+
+StoreReport report_of(const TestStore& files) {
+  const auto store = files.open();
+  if (!store.ok()) return ADD_FAILURE() << store.error().message(), StoreReport{};
+  auto r = store_report(*store);
+  if (!r.ok()) return ADD_FAILURE() << r.error().message(), StoreReport{};
+  return std::move(*r);
+}
+
+TEST(StoreReport, FiguresAgainstHandCounts) {
+  const TestStore files("report", {{"savings_json", kSavings}});
+  const StoreReport r = report_of(files);
+  EXPECT_EQ(r.site_uj, 4000);
+  EXPECT_EQ(r.it_uj, 3200);
+  EXPECT_DOUBLE_EQ(r.pue(), 1.25);
+  EXPECT_DOUBLE_EQ(r.idle_share(), 0.4);
+  EXPECT_EQ(r.serving_direct_uj, 1200);
+  EXPECT_DOUBLE_EQ(r.joules_per_token(), 1200e-6 / 50);
+  EXPECT_DOUBLE_EQ(r.joules_per_request(), 600e-6);
+  EXPECT_TRUE(r.adds_up());
+  EXPECT_TRUE(r.conservation.holds());
+  EXPECT_TRUE(r.simulated);
+  // gpu work, gpu idle, host, network, cooling, losses (node 100 and site 100 a window)
+  EXPECT_EQ(r.parts_uj(), (std::array<std::int64_t, 6>{1200, 800, 1000, 0, 600, 400}));
+  std::int64_t sum = 0;
+  for (const ReportHour& h : r.hours) sum += h.site_uj();
+  EXPECT_EQ(sum, r.site_uj);
+}
+
+TEST(StoreReport, CarbonByWindowAndItsGaps) {
+  const TestStore files("report-carbon");
+  const StoreReport r = report_of(files);
+  ASSERT_EQ(r.carbon.size(), 2U);
+  EXPECT_NEAR(r.carbon[0].grams, (2000 * 100.0 + 2000 * 300.0) / 3.6e12, 1e-18);
+  EXPECT_TRUE(std::isnan(r.carbon[1].grams));  // PJM has no factor for the second window: absent, not less
+}
+
+TEST(StoreReport, LatencyAndConsumers) {
+  const TestStore files("report-latency");
+  const StoreReport r = report_of(files);
+  ASSERT_EQ(r.latency.size(), 2U);
+  EXPECT_EQ(r.latency[0].finished, 2);
+  EXPECT_EQ(r.latency[0].missed, 1);
+  EXPECT_EQ(r.latency[0].p50_ms, 100.0);
+  EXPECT_EQ(r.latency[0].p95_ms, 300.0);
+  ASSERT_EQ(r.consumers.size(), 3U);
+  EXPECT_EQ(r.consumers[0].job, "chat");
+  EXPECT_TRUE(r.consumers[0].serving);
+  EXPECT_EQ(r.consumers[0].gpu_idle_uj, 800);
+  EXPECT_FALSE(r.consumers[1].serving);
+}
+
+TEST(StoreReport, SavingsAreAgainstEachBaseline) {
+  const TestStore files("report-savings", {{"savings_json", kSavings}});
+  const StoreReport r = report_of(files);
+  ASSERT_EQ(r.savings.size(), 3U);
+  EXPECT_NEAR(saved_against(r, r.savings[1]), 1.0 - 4000.0 / 4800.0, 1e-12);
+  EXPECT_NEAR(below_none(r, r.savings[2]), 0.2, 1e-12);
+  EXPECT_TRUE(std::isnan(saved_against(r, r.savings[2])));
+  const TestStore broken("report-broken", {{"savings_json", "[{\"policy\":1}]"}});
+  const auto store = broken.open();
+  ASSERT_TRUE(store.ok());
+  const auto answer = store_report(*store);
+  ASSERT_FALSE(answer.ok());
+  EXPECT_EQ(base::exit_status(answer.error().kind), 2);
+}
+
+TEST(StoreReport, EveryForm) {
+  const TestStore files("report-forms", {{"savings_json", kSavings}});
+  const StoreReport r = report_of(files);
+  const auto json = nlohmann::json::parse(report_json(r));
+  EXPECT_EQ(json["figures"]["site_uj"], 4000);
+  EXPECT_EQ(json["simulated"], true);
+  EXPECT_TRUE(json["carbon"][1]["carbon_g"].is_null());
+  EXPECT_NE(report_text(r).find("4,000 uJ in joules rows == 4,000 uJ"), std::string::npos);
+  EXPECT_NE(report_csv(r).at("consumers.csv").find("acme,chat,m-8b,2200,1200,800,200,0"), std::string::npos);
+  const std::string html = report_html(r);
+  EXPECT_NE(html.find("SIMULATED"), std::string::npos);
+  EXPECT_NE(html.find("&lt;aware&gt;"), std::string::npos);
+  for (const char* banned :
+       {"<script", "http://", "https://", "src=", "@import", "url(", "<aware>", ">nan", "nan "}) {
+    EXPECT_EQ(html.find(banned), std::string::npos) << banned;
+  }
+}
+
+TEST(Percentile, NearestRank) {
+  std::vector<double> v{15, 20, 35, 40, 50};
+  EXPECT_EQ(percentile(v, 0.30), 20);
+  EXPECT_EQ(percentile(v, 0.40), 20);
+  EXPECT_EQ(percentile(v, 0.50), 35);
+  EXPECT_EQ(percentile(v, 1.00), 50);
+  std::vector<double> none;
+  EXPECT_TRUE(std::isnan(percentile(none, 0.5)));
+}
+
+}  // namespace
+}  // namespace perjoule::compose
