@@ -67,6 +67,10 @@ std::optional<SleepAction> SleepMachine::consider(TimePoint t) {
   return std::nullopt;
 }
 
+bool SleepMachine::dwelling(TimePoint t) const {
+  return awake_since_.ns != INT64_MIN && t - awake_since_ < params_.minimum_dwell;
+}
+
 void SleepMachine::wake(TimePoint t) {
   if (quiet_updates_ > 0) predictor_.add(t - quiet_since_);
   quiet_updates_ = 0;
@@ -83,7 +87,7 @@ void SleepMachine::ended_idle(TimePoint since, TimePoint until) {
 }
 
 TimePoint SleepMachine::next_interest(TimePoint now, Duration update_period) const {
-  if (quiet_updates_ < params_.distinct_updates || now - awake_since_ < params_.minimum_dwell) {
+  if (quiet_updates_ < params_.distinct_updates || dwelling(now)) {
     return now + update_period;
   }
   if (tier_ && *tier_ + 1 >= tiers_.size()) return base::kNever;

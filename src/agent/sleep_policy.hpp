@@ -92,6 +92,7 @@ class SleepMachine {
 
  private:
   std::optional<SleepAction> consider(base::TimePoint t);
+  bool dwelling(base::TimePoint t) const;  // too soon after a wake
 
   SleepParams params_;
   std::vector<SleepTier> tiers_;

@@ -109,6 +109,13 @@ TEST(SleepRules, HeaaPlansWhatTheMachineWouldDoOnIdleUpdates) {
   EXPECT_EQ(plan[0].at, at_ms(500'230)) << "updates at .030, .130 and .230 after the period began";
 }
 
+TEST(SleepRules, APlanEndsEvenBeforeAnythingWasLearnt) {
+  auto rule = make_sleep_rule("heaa", tiers(), {}, milliseconds(100), {}).value();
+  std::vector<PlannedRest> plan;
+  rule->plan(at_ms(1'777'000'000), plan);
+  EXPECT_TRUE(plan.empty()) << "nothing is known about idle times yet";
+}
+
 TEST(SleepRules, UnknownNameListsTheNearest) {
   const auto rule = make_sleep_rule("hea", tiers(), {}, milliseconds(100), {});
   ASSERT_FALSE(rule.ok());

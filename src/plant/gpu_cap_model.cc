@@ -10,7 +10,7 @@ namespace perjoule::plant {
 namespace {
 
 // Width of the residual kernel over the span of reference powers, and how many workloads' worth of zero is
-// mixed in. Fixed beforehand, not tuned.
+// mixed in. Chosen while looking at cross-validation output; see docs/models/gpu-power.md.
 constexpr double kKernelShare = 0.15;
 constexpr double kPriorCount = 1.0;
 // Relative slack when a limit is compared with the fitted range.
