@@ -45,8 +45,7 @@ std::optional<SleepAction> SleepMachine::observe(const ActivitySample& s) {
   }
   if (quiet_updates_++ == 0) quiet_since_ = s.device_time;
   if (quiet_updates_ < params_.distinct_updates) return std::nullopt;
-  if (awake_since_.ns != INT64_MIN && s.device_time - awake_since_ < params_.minimum_dwell)
-    return std::nullopt;
+  if (dwelling(s.device_time)) return std::nullopt;
   return consider(s.device_time);
 }
 
