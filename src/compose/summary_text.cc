@@ -149,6 +149,7 @@ std::string savings_json(const RunSummary& none, std::span<const Comparison> com
   return comparisons_json(none, comparisons).dump();
 }
 
+// Long because it is one flat list: each line of the document, in its order.
 std::string summary_json(const RunSummary& r, std::span<const Comparison> comparisons) {
   ordered_json j;
   j["schema_version"] = 1;
