@@ -10,12 +10,12 @@
 #include "base/time.hpp"
 #include "bus/conservation.hpp"
 #include "commands.hpp"
-#include "compose/explain.hpp"
-#include "compose/html_report.hpp"
-#include "compose/query.hpp"
-#include "compose/store_report.hpp"
-#include "compose/store_view.hpp"
-#include "compose/top.hpp"
+#include "answers/explain.hpp"
+#include "answers/html_report.hpp"
+#include "answers/query.hpp"
+#include "answers/store_report.hpp"
+#include "answers/store_view.hpp"
+#include "answers/top.hpp"
 
 namespace perjoule::app {
 namespace {
@@ -111,7 +111,7 @@ base::Result<std::int64_t> moment(const std::string& text, std::int64_t otherwis
     return t.ns;
   }
   PJ_ASSIGN(const auto back, base::parse_duration(text.substr(1)));
-  PJ_ASSIGN(const auto span, compose::span_of(store));
+  PJ_ASSIGN(const auto span, answers::span_of(store));
   return span.end_ns - back.ns;
 }
 
@@ -143,49 +143,49 @@ std::string with_newline(std::string text) {
 int ask_top(const AskArgs& args) {
   return with_store(args.store, [&](const bus::StoreReader& store) -> Text {
     PJ_ASSIGN(const auto window, window_of(args, store));
-    PJ_ASSIGN(const auto answer, compose::top(store, {args.by, window, args.limit}));
-    return with_newline(args.json ? compose::top_json(answer) : compose::top_text(answer));
+    PJ_ASSIGN(const auto answer, answers::top(store, {args.by, window, args.limit}));
+    return with_newline(args.json ? answers::top_json(answer) : answers::top_text(answer));
   });
 }
 
 int ask_explain(const AskArgs& args) {
   return with_store(args.store, [&](const bus::StoreReader& store) -> Text {
-    compose::ExplainOptions options;
+    answers::ExplainOptions options;
     PJ_ASSIGN(options.window, window_of(args, store));
-    PJ_ASSIGN(const auto e, compose::explain(store, args.words[0], args.words[1], options));
-    return with_newline(args.json ? compose::explanation_json(e) : compose::explanation_text(e));
+    PJ_ASSIGN(const auto e, answers::explain(store, args.words[0], args.words[1], options));
+    return with_newline(args.json ? answers::explanation_json(e) : answers::explanation_text(e));
   });
 }
 
 int ask_query(const AskArgs& args) {
   return with_store(args.store, [&](const bus::StoreReader& store) -> Text {
-    PJ_ASSIGN(const auto answer, compose::query(store, args.words[0]));
-    if (args.json || args.format == "json") return with_newline(compose::query_json(answer));
-    return with_newline(args.format == "csv" ? compose::query_csv(answer) : compose::query_table(answer));
+    PJ_ASSIGN(const auto answer, answers::query(store, args.words[0]));
+    if (args.json || args.format == "json") return with_newline(answers::query_json(answer));
+    return with_newline(args.format == "csv" ? answers::query_csv(answer) : answers::query_table(answer));
   });
 }
 
-base::Status write_report_files(const AskArgs& args, const compose::StoreReport& report) {
+base::Status write_report_files(const AskArgs& args, const answers::StoreReport& report) {
   base::Env& env = base::posix_env();
-  if (!args.html.empty()) PJ_TRY(base::write_atomically(env, args.html, compose::report_html(report)));
+  if (!args.html.empty()) PJ_TRY(base::write_atomically(env, args.html, answers::report_html(report)));
   if (!args.json_file.empty())
-    PJ_TRY(base::write_atomically(env, args.json_file, with_newline(compose::report_json(report))));
+    PJ_TRY(base::write_atomically(env, args.json_file, with_newline(answers::report_json(report))));
   if (args.csv.empty()) return base::ok_status();
   PJ_TRY(env.create_directories(args.csv));
-  for (const auto& [name, text] : compose::report_csv(report))
+  for (const auto& [name, text] : answers::report_csv(report))
     PJ_TRY(base::write_atomically(env, args.csv + "/" + name, text));
   return base::ok_status();
 }
 
 int ask_report(const AskArgs& args) {
   return with_store(args.store, [&](const bus::StoreReader& store) -> Text {
-    PJ_ASSIGN(const auto report, compose::store_report(store));
+    PJ_ASSIGN(const auto report, answers::store_report(store));
     PJ_TRY(write_report_files(args, report));
     std::string out;
     for (const std::string* file : {&args.html, &args.json_file, &args.csv}) {
       if (!file->empty()) out += "written to " + *file + "\n";
     }
-    return out.empty() ? with_newline(compose::report_text(report)) : out;
+    return out.empty() ? with_newline(answers::report_text(report)) : out;
   });
 }
 

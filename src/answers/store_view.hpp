@@ -15,7 +15,7 @@
 #include "bus/store.hpp"
 #include "energy/vocabulary.hpp"
 
-namespace perjoule::compose {
+namespace perjoule::answers {
 
 inline constexpr std::size_t kNoMeter = SIZE_MAX;
 
@@ -107,4 +107,4 @@ struct CarbonFactors {
 // In the order of the store; the first average series is the one charged to requests and jobs.
 base::Result<std::vector<CarbonFactors>> load_carbon(const bus::StoreReader& store);
 
-}  // namespace perjoule::compose
+}  // namespace perjoule::answers

@@ -4,10 +4,10 @@
 #include <cmath>
 
 #include "base/text.hpp"
-#include "compose/explain.hpp"
-#include "compose/store_report.hpp"
+#include "answers/explain.hpp"
+#include "answers/store_report.hpp"
 
-namespace perjoule::compose {
+namespace perjoule::answers {
 namespace {
 
 struct Line {
@@ -91,4 +91,4 @@ base::Result<Explanation> explain_line(const bus::StoreReader& store, const std:
   return e;
 }
 
-}  // namespace perjoule::compose
+}  // namespace perjoule::answers

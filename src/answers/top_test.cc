@@ -1,12 +1,12 @@
-#include "compose/top.hpp"
+#include "answers/top.hpp"
 
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
 
-#include "compose/test_store.hpp"
+#include "answers/test_store.hpp"
 
-namespace perjoule::compose {
+namespace perjoule::answers {
 namespace {
 
 using testing::TestStore;
@@ -61,4 +61,4 @@ TEST(Top, UnknownDimensionNamesTheNearest) {
 }
 
 }  // namespace
-}  // namespace perjoule::compose
+}  // namespace perjoule::answers

@@ -18,7 +18,7 @@
 #include "bus/store.hpp"
 #include "energy/vocabulary.hpp"
 
-namespace perjoule::compose {
+namespace perjoule::answers {
 
 struct ExplainOptions {
   bus::TimeWindow window;        // job, kernel, meter: only these settlement windows
@@ -117,4 +117,4 @@ base::Result<Explanation> explain(const bus::StoreReader& store, const std::stri
 std::string explanation_text(const Explanation& e);
 std::string explanation_json(const Explanation& e);
 
-}  // namespace perjoule::compose
+}  // namespace perjoule::answers

@@ -1,4 +1,4 @@
-#include "compose/store_report.hpp"
+#include "answers/store_report.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -6,9 +6,9 @@
 #include <tuple>
 #include <unordered_map>
 
-#include "compose/store_view.hpp"
+#include "answers/store_view.hpp"
 
-namespace perjoule::compose {
+namespace perjoule::answers {
 namespace {
 
 using bus::Batch;
@@ -375,4 +375,4 @@ base::Result<StoreReport> store_report(const bus::StoreReader& store, const Repo
   return Reporter(store, options, span).go();
 }
 
-}  // namespace perjoule::compose
+}  // namespace perjoule::answers

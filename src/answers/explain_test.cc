@@ -1,13 +1,13 @@
-#include "compose/explain.hpp"
+#include "answers/explain.hpp"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "compose/test_store.hpp"
+#include "answers/test_store.hpp"
 
-namespace perjoule::compose {
+namespace perjoule::answers {
 namespace {
 
 using testing::TestStore;
@@ -126,4 +126,4 @@ TEST(Rules, EveryRuleOfTheLedgerIsDescribed) {
 }
 
 }  // namespace
-}  // namespace perjoule::compose
+}  // namespace perjoule::answers

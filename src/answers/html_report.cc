@@ -1,12 +1,12 @@
-#include "compose/html_report.hpp"
+#include "answers/html_report.hpp"
 
 #include <cmath>
 
 #include "base/text.hpp"
-#include "compose/answer_format.hpp"
-#include "compose/html_charts.hpp"
+#include "answers/answer_format.hpp"
+#include "answers/html_charts.hpp"
 
-namespace perjoule::compose {
+namespace perjoule::answers {
 namespace {
 
 constexpr const char* kStyle = R"(
@@ -265,4 +265,4 @@ std::string report_html(const StoreReport& r) {
   return out;
 }
 
-}  // namespace perjoule::compose
+}  // namespace perjoule::answers

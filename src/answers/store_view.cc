@@ -1,9 +1,9 @@
-#include "compose/store_view.hpp"
+#include "answers/store_view.hpp"
 
 #include <algorithm>
 #include <array>
 
-namespace perjoule::compose {
+namespace perjoule::answers {
 namespace {
 
 using bus::Batch;
@@ -155,4 +155,4 @@ base::Result<std::vector<CarbonFactors>> load_carbon(const bus::StoreReader& sto
   return out;
 }
 
-}  // namespace perjoule::compose
+}  // namespace perjoule::answers

@@ -3,10 +3,10 @@
 
 #include "base/text.hpp"
 #include "base/time.hpp"
-#include "compose/answer_format.hpp"
-#include "compose/store_report.hpp"
+#include "answers/answer_format.hpp"
+#include "answers/store_report.hpp"
 
-namespace perjoule::compose {
+namespace perjoule::answers {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -282,4 +282,4 @@ std::map<std::string, std::string> report_csv(const StoreReport& r) {
           {"carbon.csv", csv_of(carbon_json(r))},   {"savings.csv", csv_of(savings_json(r))}};
 }
 
-}  // namespace perjoule::compose
+}  // namespace perjoule::answers

@@ -1,8 +1,8 @@
-#include "compose/duckdb_library.hpp"
+#include "answers/duckdb_library.hpp"
 
 #include <dlfcn.h>
 
-namespace perjoule::compose::duckdb {
+namespace perjoule::answers::duckdb {
 namespace {
 
 constexpr const char* kHint = "Type: ./dev duckdb   (or name a libduckdb.so in PERJOULE_LIBDUCKDB)";
@@ -61,4 +61,4 @@ base::Result<Library> load_library(const std::vector<std::string>& candidates) {
   return base::missing("query the store", "libduckdb.so", reasons, kHint);
 }
 
-}  // namespace perjoule::compose::duckdb
+}  // namespace perjoule::answers::duckdb

@@ -3,11 +3,11 @@
 #include <nlohmann/json.hpp>
 
 #include "base/text.hpp"
-#include "compose/answer_format.hpp"
-#include "compose/explain.hpp"
+#include "answers/answer_format.hpp"
+#include "answers/explain.hpp"
 #include "energy/records.hpp"
 
-namespace perjoule::compose {
+namespace perjoule::answers {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -278,4 +278,4 @@ std::string explanation_json(const Explanation& e) {
   return j.dump(1) + "\n";
 }
 
-}  // namespace perjoule::compose
+}  // namespace perjoule::answers

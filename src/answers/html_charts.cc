@@ -1,4 +1,4 @@
-#include "compose/html_charts.hpp"
+#include "answers/html_charts.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -7,9 +7,9 @@
 
 #include "base/text.hpp"
 #include "base/time.hpp"
-#include "compose/answer_format.hpp"
+#include "answers/answer_format.hpp"
 
-namespace perjoule::compose {
+namespace perjoule::answers {
 namespace {
 
 constexpr double kLeft = 46.0, kRight = 8.0, kTop = 8.0, kBottom = 24.0;
@@ -275,4 +275,4 @@ std::string flow_chart(const StoreReport& r, int width, int height) {
   return out + marks + labels + "</svg>";
 }
 
-}  // namespace perjoule::compose
+}  // namespace perjoule::answers

@@ -18,7 +18,7 @@
 #include "bus/store.hpp"
 #include "energy/vocabulary.hpp"
 
-namespace perjoule::compose {
+namespace perjoule::answers {
 
 struct ReportOptions {
   bool check_equalities = true;  // equality 1 and 2 for every meter and window: one more pass over the store
@@ -118,4 +118,4 @@ std::string report_text(const StoreReport& r);
 std::string report_json(const StoreReport& r);
 std::map<std::string, std::string> report_csv(const StoreReport& r);
 
-}  // namespace perjoule::compose
+}  // namespace perjoule::answers

@@ -6,10 +6,10 @@
 
 #include <string>
 
-#include "compose/store_report.hpp"
+#include "answers/store_report.hpp"
 
-namespace perjoule::compose {
+namespace perjoule::answers {
 
 std::string report_html(const StoreReport& r);
 
-}  // namespace perjoule::compose
+}  // namespace perjoule::answers

@@ -1,14 +1,14 @@
-#include "compose/top.hpp"
+#include "answers/top.hpp"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 
 #include "base/text.hpp"
-#include "compose/answer_format.hpp"
-#include "compose/store_view.hpp"
+#include "answers/answer_format.hpp"
+#include "answers/store_view.hpp"
 
-namespace perjoule::compose {
+namespace perjoule::answers {
 namespace {
 
 using bus::Batch;
@@ -239,4 +239,4 @@ std::string top_csv(const TopAnswer& a) {
   return table.csv();
 }
 
-}  // namespace perjoule::compose
+}  // namespace perjoule::answers

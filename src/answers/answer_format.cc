@@ -1,4 +1,4 @@
-#include "compose/answer_format.hpp"
+#include "answers/answer_format.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -6,7 +6,7 @@
 #include "base/text.hpp"
 #include "base/time.hpp"
 
-namespace perjoule::compose {
+namespace perjoule::answers {
 namespace {
 
 // Characters on a terminal: bytes of UTF-8 that begin a character.
@@ -112,4 +112,4 @@ std::string html_text(std::string_view text) {
   return out;
 }
 
-}  // namespace perjoule::compose
+}  // namespace perjoule::answers

@@ -5,9 +5,9 @@
 #include <array>
 #include <string>
 
-#include "compose/store_report.hpp"
+#include "answers/store_report.hpp"
 
-namespace perjoule::compose {
+namespace perjoule::answers {
 
 // Colours that stay apart for colour-blind readers (Okabe and Ito's set), by EnergyPart.
 inline constexpr std::array<const char*, kEnergyParts> kPartColours{"#0072b2", "#8ec3e6", "#009e73",
@@ -23,4 +23,4 @@ std::string carbon_chart(const StoreReport& r, int width, int height);
 // higher.
 std::string flow_chart(const StoreReport& r, int width, int height);
 
-}  // namespace perjoule::compose
+}  // namespace perjoule::answers

@@ -9,7 +9,7 @@
 
 #include "base/result.hpp"
 
-namespace perjoule::compose::duckdb {
+namespace perjoule::answers::duckdb {
 
 using Handle = void*;
 struct QueryResult {
@@ -48,4 +48,4 @@ struct Library {
 // The first candidate that opens. Error: kMissing with every candidate's reason.
 base::Result<Library> load_library(const std::vector<std::string>& candidates);
 
-}  // namespace perjoule::compose::duckdb
+}  // namespace perjoule::answers::duckdb

@@ -1,4 +1,4 @@
-#include "compose/explain.hpp"
+#include "answers/explain.hpp"
 
 #include <algorithm>
 #include <array>
@@ -8,10 +8,10 @@
 #include <tuple>
 
 #include "base/text.hpp"
-#include "compose/answer_format.hpp"
-#include "compose/store_view.hpp"
+#include "answers/answer_format.hpp"
+#include "answers/store_view.hpp"
 
-namespace perjoule::compose {
+namespace perjoule::answers {
 namespace {
 
 using bus::Batch;
@@ -578,4 +578,4 @@ base::Result<Explanation> explain(const bus::StoreReader& store, const std::stri
   return explainer.decision();
 }
 
-}  // namespace perjoule::compose
+}  // namespace perjoule::answers

@@ -1,14 +1,14 @@
-#include "compose/store_report.hpp"
+#include "answers/store_report.hpp"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "compose/html_report.hpp"
-#include "compose/test_store.hpp"
+#include "answers/html_report.hpp"
+#include "answers/test_store.hpp"
 
-namespace perjoule::compose {
+namespace perjoule::answers {
 namespace {
 
 using testing::TestStore;
@@ -113,4 +113,4 @@ TEST(Percentile, NearestRank) {
 }
 
 }  // namespace
-}  // namespace perjoule::compose
+}  // namespace perjoule::answers

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-namespace perjoule::compose {
+namespace perjoule::answers {
 
 struct TextTable {
   std::vector<std::string> header;
@@ -33,4 +33,4 @@ std::string time_text(std::int64_t ns);
 // &, <, > and both quotes escaped.
 std::string html_text(std::string_view text);
 
-}  // namespace perjoule::compose
+}  // namespace perjoule::answers

@@ -17,7 +17,7 @@
 #include "base/result.hpp"
 #include "bus/store.hpp"
 
-namespace perjoule::compose {
+namespace perjoule::answers {
 
 struct QueryOptions {
   // Tried before all others; empty: $PERJOULE_LIBDUCKDB, then beside the program, the npm part that
@@ -43,4 +43,4 @@ std::string query_csv(const QueryAnswer& answer);
 // {"columns": [...], "rows": [{...}], "row_count": n}; numbers that JSON holds exactly are numbers.
 std::string query_json(const QueryAnswer& answer);
 
-}  // namespace perjoule::compose
+}  // namespace perjoule::answers

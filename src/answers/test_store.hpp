@@ -10,7 +10,7 @@
 
 #include "bus/store.hpp"
 
-namespace perjoule::compose::testing {
+namespace perjoule::answers::testing {
 
 class TestStore {
  public:
@@ -123,4 +123,4 @@ class TestStore {
   base::Status error_ = base::ok_status();
 };
 
-}  // namespace perjoule::compose::testing
+}  // namespace perjoule::answers::testing

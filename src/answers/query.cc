@@ -1,14 +1,14 @@
-#include "compose/query.hpp"
+#include "answers/query.hpp"
 
 #include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/text.hpp"
-#include "compose/answer_format.hpp"
-#include "compose/duckdb_library.hpp"
+#include "answers/answer_format.hpp"
+#include "answers/duckdb_library.hpp"
 
-namespace perjoule::compose {
+namespace perjoule::answers {
 namespace {
 
 namespace fs = std::filesystem;
@@ -271,4 +271,4 @@ std::string query_json(const QueryAnswer& answer) {
   return j.dump(1) + "\n";
 }
 
-}  // namespace perjoule::compose
+}  // namespace perjoule::answers

@@ -13,7 +13,7 @@
 #include "bus/store.hpp"
 #include "energy/vocabulary.hpp"
 
-namespace perjoule::compose {
+namespace perjoule::answers {
 
 struct TopOptions {
   std::vector<std::string> dimensions{"tenant", "job", "model"};  // 1..6 of top_dimensions()
@@ -48,4 +48,4 @@ std::string top_text(const TopAnswer& answer);
 std::string top_json(const TopAnswer& answer);
 std::string top_csv(const TopAnswer& answer);
 
-}  // namespace perjoule::compose
+}  // namespace perjoule::answers

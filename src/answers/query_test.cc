@@ -1,4 +1,4 @@
-#include "compose/query.hpp"
+#include "answers/query.hpp"
 
 #include <gtest/gtest.h>
 
@@ -6,9 +6,9 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "compose/test_store.hpp"
+#include "answers/test_store.hpp"
 
-namespace perjoule::compose {
+namespace perjoule::answers {
 namespace {
 
 using testing::TestStore;
@@ -94,4 +94,4 @@ TEST(QueryLibrary, AbsentSaysWhatToType) {
 }
 
 }  // namespace
-}  // namespace perjoule::compose
+}  // namespace perjoule::answers
