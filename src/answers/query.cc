@@ -259,6 +259,7 @@ std::string query_csv(const QueryAnswer& answer) {
 
 std::string query_json(const QueryAnswer& answer) {
   Json j;
+  j["schema_version"] = 1;
   j["columns"] = answer.columns;
   j["rows"] = Json::array();
   for (const auto& row : answer.rows) {
