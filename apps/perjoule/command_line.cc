@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <sstream>
 
@@ -224,8 +225,11 @@ void CommandLine::word_list(CLI::Option* option, const char* placeholder, std::v
 void CommandLine::count(CLI::Option* option) {
   option->type_name("N")->check(CLI::Validator(
       [](const std::string& value) {
-        const bool digits = !value.empty() && value.find_first_not_of("0123456789") == std::string::npos;
-        return digits ? std::string() : "'" + value + "' is no whole number from 0 up";
+        std::uint64_t number = 0;
+        const char* end = value.data() + value.size();
+        const auto [stopped, error] = std::from_chars(value.data(), end, number);
+        const bool digits = error == std::errc() && stopped == end;
+        return digits ? std::string() : "'" + value + "' is no whole number from 0 to 2^64 - 1";
       },
       ""));
 }

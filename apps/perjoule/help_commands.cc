@@ -16,6 +16,15 @@ struct ManArgs {
   std::string all;
 };
 
+// What stands after "man": "config-check".
+std::vector<std::string> command_words(const CommandPage& root) {
+  std::vector<std::string> words;
+  for (const CommandPage* page : all_pages(root)) {
+    if (page != &root) words.push_back(manual_name(*page).substr(root.name.size() + 1));
+  }
+  return words;
+}
+
 base::Result<Answer> write_all(const CommandPage& root, const std::string& folder) {
   base::Env& env = base::posix_env();
   PJ_TRY(env.create_directories(folder));
@@ -35,19 +44,8 @@ base::Result<Answer> manual(const CommandLine& line, const ManArgs& args) {
   if (page != nullptr) return Answer{manual_page(root, *page, kVersion)};
   std::string wrong;
   for (const auto& word : args.command) wrong += (wrong.empty() ? "" : "-") + word;
-  std::vector<std::string> names;
-  for (const CommandPage* each : all_pages(root)) names.push_back(manual_name(*each).substr(9));
-  names.erase(names.begin());  // perjoule itself
   return base::bad_input("print a manual page", "'" + wrong + "'", "there is no such command",
-                         base::nearest_name_hint(wrong, names));
-}
-
-std::vector<std::string> command_words(const CommandPage& root) {
-  std::vector<std::string> words;
-  for (const CommandPage* page : all_pages(root)) {
-    if (page != &root) words.push_back(manual_name(*page).substr(9));
-  }
-  return words;
+                         base::nearest_name_hint(wrong, command_words(root)));
 }
 
 }  // namespace

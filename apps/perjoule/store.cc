@@ -34,10 +34,15 @@ ordered_json audit_json(const std::vector<bus::Finding>& findings, const bus::Co
     j["integrity"].push_back(
         {{"damage", f.damage}, {"file", f.file}, {"table", f.table}, {"byte", f.byte}, {"why", f.why}});
   }
-  j["conservation"] = {{"holds", c.holds()},           {"windows", c.windows},
-                       {"leaf_checks", c.leaf_checks}, {"parent_checks", c.parent_checks},
-                       {"joule_rows", c.joule_rows},   {"root_uj", c.root_uj},
-                       {"joules_uj", c.joule_uj},      {"violation_count", c.violation_count}};
+  j["conservation"] = {{"holds", c.holds()},
+                       {"windows", c.windows},
+                       {"leaf_checks", c.leaf_checks},
+                       {"parent_checks", c.parent_checks},
+                       {"joule_rows", c.joule_rows},
+                       {"root_uj", c.root_uj},
+                       {"joules_uj", c.joule_uj},
+                       {"quality", energy::name_of(c.quality)},
+                       {"violation_count", c.violation_count}};
   j["conservation"]["violations"] = ordered_json::array();
   for (const auto& v : c.violations) {
     j["conservation"]["violations"].push_back({{"meter", v.meter},
@@ -121,7 +126,12 @@ base::Result<bus::TimeWindow> window_of(const AskArgs& args, const bus::StoreRea
   bus::TimeWindow w;
   PJ_ASSIGN(w.from_ns, moment(args.from, w.from_ns, store));
   PJ_ASSIGN(w.to_ns, moment(args.to, w.to_ns, store));
-  return w;
+  if (args.from.empty() && args.to.empty()) return w;
+  PJ_ASSIGN(const auto span, answers::span_of(store));
+  if (w.from_ns < w.to_ns && w.from_ns < span.end_ns && w.to_ns > span.first_ns) return w;
+  return base::bad_input("read the window", "--from, --to", "nothing of the store lies in it",
+                         "The store goes from " + base::format_iso8601({span.first_ns}) + " to " +
+                             base::format_iso8601({span.end_ns}));
 }
 
 using Text = base::Result<std::string>;

@@ -4,9 +4,9 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "base/text.hpp"
 #include "answers/answer_format.hpp"
 #include "answers/duckdb_library.hpp"
+#include "base/text.hpp"
 
 namespace perjoule::answers {
 namespace {
@@ -119,7 +119,12 @@ class Session {
     for (const std::string& table : bus::table_names()) {
       const std::string files = files_of(store, table);
       if (files == "[]") continue;
-      PJ_TRY(set_up("CREATE VIEW " + table + " AS SELECT * FROM read_parquet(" + files + ")"));
+      // DuckDB reads the files' ends here, so what it refuses is the store.
+      const auto made = set_up("CREATE VIEW " + table + " AS SELECT * FROM read_parquet(" + files + ")");
+      if (made.ok()) continue;
+      const std::string& why = made.error().why;
+      return base::corrupt("query the store", store.directory() + ", table " + table,
+                           why.substr(0, why.find('\n')), "Type: perjoule audit " + store.directory());
     }
     return base::ok_status();
   }

@@ -10,6 +10,7 @@ import subprocess
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 PROGRAM = os.path.abspath(os.environ.get("PERJOULE", str(ROOT / "build" / "perjoule")))
 CASES = []
+SHARED = None
 
 SCENARIO = """name = "small"
 start = "2026-05-01T00:00:00Z"
@@ -114,22 +115,18 @@ def store(folder, *arguments):
     return path
 
 
-_shared = None
+def make_shared_store(root):
+    """One small store in `root`, which shared_store copies."""
+    global SHARED
+    SHARED = root / "shared"
+    SHARED.mkdir()
+    store(SHARED)
 
 
 def shared_store(folder):
-    """A copy of one small store: made once, copied for each case."""
-    global _shared
-    if _shared is None:
-        _shared = ROOT_FOLDER / "shared"
-        _shared.mkdir()
-        store(_shared)
     path = pathlib.Path(folder) / "store"
-    shutil.copytree(_shared / "store", path)
+    shutil.copytree(SHARED / "store", path)
     return path
-
-
-ROOT_FOLDER = None  # run.py sets it
 
 
 def without_leftovers(folder):

@@ -33,9 +33,9 @@ def scenario_mistakes_name_line_and_column(folder):
             ('role = "serve"', 'role = "serve"\ncount = 1000000000', r":15:9", "count"),
             ('role = "serve"', 'role = "serve"\ncount = 9223372036854775808', r":15:\d+"),
             ('role = "serve"', 'role = "serve"\ngpus = -1', r":15:8", "gpus"),
-            ('at = "10s"', 'at = "-10s"', r":21:\d+"),
-            ('input = 500', "input = 0", r":21:\d+", "input"),
-            ('input = 500', "input = 9000000000000000000", r":21:\d+", "input"),
+            ('at = "10s"', 'at = "-10s"', r":20:\d+"),
+            ('input = 500', "input = 0", r":20:\d+", "input"),
+            ('input = 500', "input = 9000000000000000000", r":20:\d+", "input"),
             ('start = "2026-05-01T00:00:00Z"', 'start = "9999-01-01T00:00:00Z"', r":2:9"),
             ('start = "2026-05-01T00:00:00Z"', 'start = "2026-02-30T00:00:00Z"', r":2:9"),
     ):

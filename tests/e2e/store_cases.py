@@ -120,7 +120,7 @@ def a_store_that_is_in_the_way(folder):
     mine.mkdir()
     (mine / "letter.txt").write_text("dear")
     refused(2, "simulate", path, "--store", mine, "--overwrite", says=("letter.txt",))
-    refused(2, "demo", "--hours", "0.1", "--store", mine, says=("letter.txt",))
+    refused(2, "demo", "--hours", "0.02", "--store", mine, says=("letter.txt",))
     (folder / "file").write_text("x")
     refused(3, "simulate", path, "--store", folder / "file", says=("file",))
     refused(3, "simulate", path, "--store", folder / "file/below", says=("file",))
@@ -248,7 +248,7 @@ def two_writers_and_a_reader_at_once(folder):
             good("audit", store)
             run("top", "--store", store)
         refused(3, "simulate", scenario(folder), "--store", store, "--overwrite", says=(str(process.pid), "is writing to it"))
-        refused(3, "demo", "--hours", "0.1", "--store", store, says=(str(process.pid), "is writing to it"))
+        refused(3, "demo", "--hours", "0.02", "--store", store, says=(str(process.pid), "is writing to it"))
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate()
@@ -275,9 +275,11 @@ def unknown_things_get_the_nearest(folder):
             (("explain", "job", "nothing"), "nothing"), (("explain", "meter", "site/rack-1/serv-1"), "site/rack-1/serve-1"),
             (("explain", "decision", "d999999"), "d999999"), (("explain", "line", "site_energy"), "site"),
             (("explain", "request", ""), ""), (("explain", "request", "\x1b[31m"), ""),
-            (("top", "--by", "tenat"), "Did you mean 'tenant'"), (("top", "--by", ""), ""), (("top", "--by", "tenant,tenant"), "tenant"),
+            (("top", "--by", "tenat"), "Did you mean 'tenant'"), (("top", "--by", ""), ""),
             (("top", "--from", "yesterday"), "yesterday"), (("top", "--from", "-1x"), "-?1x"), (("top", "--to", "-"), ""),
-            (("top", "--from", "-999999999999h"), ""), (("top", "--from", "2026-05-01T00:00:00Z", "--to", "2025-01-01T00:00:00Z"), ""),
+            (("top", "--from", "-999999999999h"), ""), (("top", "--from", "2026-05-01T00:00:00Z", "--to", "2025-01-01T00:00:00Z"),
+             "The store goes from 2026-05-01T00:00:00Z to 2026-05-01T00:10:00Z"),
+            (("top", "--from", "2026-05-01T00:10:00Z"), "nothing of the store"),
     ):
         done = refused(2, *arguments, "--store", store, says=says)
         check("\x1b" not in done.err, "an escape sequence goes through", done)
@@ -319,7 +321,7 @@ def query_that_is_wrong_or_writes(folder):
             ("", "no statement"), ("selec 1", "syntax"), ("select * from nothing", "nothing"), ("select nothing from joules", "nothing"),
             ("select 1; select 2", "one"), ("select 1; drop view joules", "one"), ("drop view joules", "read-only"),
             ("create table t (a int)", "read-only"), ("insert into joules select * from joules", ""), ("delete from joules", ""),
-            (f"copy joules to '{folder}/out.csv'", "read-only"), (f"export database '{folder}/out'", "read-only"),
+            (f"copy joules to '{folder}/out.csv'", ""), (f"export database '{folder}/out'", ""),
             (f"attach '{folder}/x.db'", "read-only"), ("install httpfs", "read-only"), ("load httpfs", "read-only"),
             ("set enable_external_access=true", "read-only"), ("pragma database_list", ""), ("call pragma_version()", ""),
             (f"select * from read_csv('{folder}/secret.csv')", ""), (f"select * from '{folder}/secret.csv'", ""),
