@@ -6,16 +6,16 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "base/text.hpp"
-#include "base/time.hpp"
-#include "bus/conservation.hpp"
-#include "commands.hpp"
 #include "answers/explain.hpp"
 #include "answers/html_report.hpp"
 #include "answers/query.hpp"
 #include "answers/store_report.hpp"
 #include "answers/store_view.hpp"
 #include "answers/top.hpp"
+#include "base/text.hpp"
+#include "base/time.hpp"
+#include "bus/conservation.hpp"
+#include "commands.hpp"
 
 namespace perjoule::app {
 namespace {

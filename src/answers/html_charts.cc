@@ -5,9 +5,9 @@
 #include <functional>
 #include <vector>
 
+#include "answers/answer_format.hpp"
 #include "base/text.hpp"
 #include "base/time.hpp"
-#include "answers/answer_format.hpp"
 
 namespace perjoule::answers {
 namespace {

@@ -2,9 +2,9 @@
 
 #include <cmath>
 
-#include "base/text.hpp"
 #include "answers/answer_format.hpp"
 #include "answers/html_charts.hpp"
+#include "base/text.hpp"
 
 namespace perjoule::answers {
 namespace {

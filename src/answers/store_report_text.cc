@@ -1,10 +1,10 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "base/text.hpp"
-#include "base/time.hpp"
 #include "answers/answer_format.hpp"
 #include "answers/store_report.hpp"
+#include "base/text.hpp"
+#include "base/time.hpp"
 
 namespace perjoule::answers {
 namespace {
