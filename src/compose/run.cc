@@ -9,10 +9,11 @@
 #include "base/rng.hpp"
 #include "base/text.hpp"
 #include "bus/store.hpp"
+#include "compose/cap_driver.hpp"
 #include "compose/latency.hpp"
-#include "compose/policy_drivers.hpp"
 #include "compose/run_sink.hpp"
 #include "compose/settler.hpp"
+#include "compose/sleep_driver.hpp"
 
 namespace perjoule::compose {
 namespace {
@@ -64,9 +65,12 @@ class Run {
     sink_.emplace(symbols_, store_ ? &*store_ : nullptr);
     settlement_.emplace(hall_->meters(), symbols_, *sink_);
     settler_.emplace(*hall_, symbols_, scenario_);
-    PJ_ASSIGN(sleep_, SleepDriver::make(*hall_, symbols_, options_.policies.sleep, scenario_.hall.seed));
+    PJ_ASSIGN(sleep_, SleepDriver::make(*hall_, symbols_, options_.policies.sleep, scenario_.hall.seed,
+                                        options_.policies.cap == "latency-aware"));
     PJ_ASSIGN(cap_, CapDriver::make(*hall_, symbols_, options_.policies.cap));
     latencies_.resize(scenario_.hall.services.size());
+    window_latencies_.resize(latencies_.size());
+    loads_.resize(latencies_.size());
     return base::ok_status();
   }
 
@@ -82,10 +86,8 @@ class Run {
     water_kg_ += hall_->cooling().water_used_kg;
     if (options_.samples) PJ_TRY(write_samples(t1));
     finish_requests();
-    std::vector<energy::DecisionRow> decisions;
-    sleep_->collect(decisions);
-    cap_->control(latencies_, decisions);
-    PJ_TRY(write_decisions(decisions));
+    sleep_->control(loads_, window_latencies_);
+    cap_->control(loads_, latencies_);
     return sink_->status();
   }
 
@@ -136,12 +138,20 @@ class Run {
   }
 
   void finish_requests() {
+    std::vector<std::size_t> before;
+    for (std::size_t s = 0; s < latencies_.size(); ++s) {
+      const plant::Arrivals& arrivals = hall_->arrivals()[s];
+      loads_[s] = {arrivals.requests, arrivals.input_tokens, 0, 0};
+      before.push_back(latencies_[s].size());
+    }
     for (plant::Replica& r : hall_->replicas()) {
       const plant::ServiceSpec& service = scenario_.hall.services[r.service];
       for (const plant::FinishedRequest& f : r.engine->finished()) {
         const RequestTimes times = latencies_[r.service].add(f, service);
         input_tokens_ += f.request.input_tokens;
         output_tokens_ += f.request.output_tokens;
+        ++loads_[r.service].finished;
+        loads_[r.service].output_tokens += f.request.output_tokens;
         sink_->finish_request({settler_->request_symbol(f.request.id), symbols_.intern(service.tenant),
                                symbols_.intern(service.model), f.request.arrival.ns, f.done.ns,
                                f.request.input_tokens, f.request.output_tokens, times.latency_ms,
@@ -149,12 +159,20 @@ class Run {
       }
       r.engine->finished().clear();
     }
+    for (std::size_t s = 0; s < latencies_.size(); ++s) {
+      window_latencies_[s] = latencies_[s].summary_from(before[s]);
+    }
   }
 
-  base::Status write_decisions(const std::vector<energy::DecisionRow>& decisions) {
-    for (energy::DecisionRow row : decisions) {
-      row.decision = symbols_.intern("d" + std::to_string(++decision_count_));
-      if (store_) PJ_TRY(store_->append(row));
+  // In time order; the numbers are the run's, not those of the log that made them.
+  base::Status write_decisions() {
+    std::vector<energy::DecisionRow> rows(sleep_->decisions().begin(), sleep_->decisions().end());
+    rows.insert(rows.end(), cap_->decisions().begin(), cap_->decisions().end());
+    std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.t_ns < b.t_ns; });
+    std::int64_t number = 0;
+    for (energy::DecisionRow& row : rows) {
+      row.decision = symbols_.intern("d" + std::to_string(++number));
+      PJ_TRY(store_->append(row));
     }
     return base::ok_status();
   }
@@ -162,6 +180,7 @@ class Run {
   base::Status close(bool complete) {
     if (!store_) return base::ok_status();
     PJ_TRY(sink_->write_requests());
+    PJ_TRY(write_decisions());
     for (const plant::JobState& job : hall_->jobs()) {
       if (job.spec.submit >= hall_->now()) continue;
       const base::Symbol name = symbols_.intern(job.spec.name);
@@ -209,7 +228,7 @@ class Run {
       out.jobs_ended += job.ended() ? 1 : 0;
       out.training_seconds += job.done_seconds * job.spec.gpus;
     }
-    out.decisions = decision_count_;
+    out.decisions = static_cast<std::int64_t>(sleep_->decisions().size() + cap_->decisions().size());
     out.events = hall_->events() + out.totals.joule_rows;
     out.meters = static_cast<std::int64_t>(hall_->meters().size());
     out.gpus = static_cast<std::int64_t>(hall_->gpus().size());
@@ -232,9 +251,11 @@ class Run {
   std::optional<Settler> settler_;
   std::unique_ptr<SleepDriver> sleep_;
   std::unique_ptr<CapDriver> cap_;
-  std::vector<LatencyLog> latencies_;
+  std::vector<LatencyLog> latencies_;             // by service
+  std::vector<LatencySummary> window_latencies_;  // of what finished in the last window
+  std::vector<sched::ServiceLoad> loads_;         // of the last window
   std::vector<Carbon> carbon_;
-  std::int64_t input_tokens_ = 0, output_tokens_ = 0, decision_count_ = 0, sample_seq_ = 0;
+  std::int64_t input_tokens_ = 0, output_tokens_ = 0, sample_seq_ = 0;
   double water_kg_ = 0.0;
 };
 

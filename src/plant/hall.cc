@@ -280,6 +280,7 @@ base::Status Hall::build_services() {
       }
     }
     if (service_replicas_[s].empty()) return base::bad_input("build the hall", where, "it has no node");
+    admitted_.push_back(service_replicas_[s]);
   }
   return base::ok_status();
 }
@@ -335,10 +336,28 @@ void Hall::run_window() {
   close_parents();
 }
 
+bool Hall::admit(std::size_t replica, bool admitted) {
+  Replica& r = replicas_[replica];
+  auto& group = admitted_[r.service];
+  if (r.admitted == admitted) return true;
+  if (!admitted && group.size() == 1) return false;
+  r.admitted = admitted;
+  group.clear();
+  for (const std::size_t i : service_replicas_[r.service]) {
+    if (replicas_[i].admitted) group.push_back(i);
+  }
+  next_replica_[r.service] %= group.size();
+  return true;
+}
+
 void Hall::serve() {
+  arrivals_.assign(spec_.services.size(), {});
   while (ahead_ && ahead_->request.arrival < now_) {
-    auto& group = service_replicas_[ahead_->service];
+    const auto& group = admitted_[ahead_->service];
     std::size_t& turn = next_replica_[ahead_->service];
+    Arrivals& arrivals = arrivals_[ahead_->service];
+    ++arrivals.requests;
+    arrivals.input_tokens += ahead_->request.input_tokens;
     if (!replicas_[group[turn]].engine->offer(ahead_->request)) ++rejected_;
     turn = (turn + 1) % group.size();
     ahead_ = requests_();

@@ -134,6 +134,13 @@ struct Replica {
   std::span<const RequestUse> uses;                                 // of the last window, per GPU
   double busy_joules = 0.0, idle_joules = 0.0, busy_seconds = 0.0;  // of the last window, per GPU
   base::Watts cap{700.0};
+  bool admitted = true;  // takes new requests
+};
+
+// What one service was asked in the last window.
+struct Arrivals {
+  std::int64_t requests = 0;
+  std::int64_t input_tokens = 0;
 };
 
 // The meters of one node.
@@ -178,10 +185,15 @@ class Hall {
   }
   std::int64_t events() const;
   std::int64_t rejected_requests() const { return rejected_; }
+  std::span<const Arrivals> arrivals() const { return arrivals_; }  // by service
+  std::span<const std::size_t> replicas_of(std::size_t service) const { return service_replicas_[service]; }
 
   // Controls. A cap applies to every GPU of a replica / of all training nodes, from the next piece of work
   // on.
   void set_replica_cap(std::size_t replica, base::Watts cap);
+  // Whether new requests are dealt to a replica; what it has already it finishes. False, without effect,
+  // where the service would be left with none.
+  bool admit(std::size_t replica, bool admitted);
   void set_training_cap(base::Watts cap);
   base::Watts training_cap() const { return training_cap_; }
   static std::vector<RestLevel> rest_levels(const GpuPowerCurve& gpu);
@@ -256,7 +268,9 @@ class Hall {
   std::vector<energy::MeterId> switches_;
   std::vector<Replica> replicas_;
   std::vector<std::vector<std::size_t>> service_replicas_;
-  std::vector<std::size_t> next_replica_;
+  std::vector<std::vector<std::size_t>> admitted_;  // by service, in replica order
+  std::vector<std::size_t> next_replica_;           // turn among the admitted
+  std::vector<Arrivals> arrivals_;
   std::vector<std::vector<std::pair<double, std::unique_ptr<StepCosts>>>> costs_;  // per service, by cap
   std::vector<JobState> jobs_;
   std::size_t next_job_ = 0;
