@@ -137,15 +137,17 @@ class Run {
 
   void finish_requests() {
     for (plant::Replica& r : hall_->replicas()) {
+      if (r.engine->finished().empty()) continue;
       const plant::ServiceSpec& service = scenario_.hall.services[r.service];
+      const energy::Consumer& consumer = settler_->service_consumer(r.service);
       for (const plant::FinishedRequest& f : r.engine->finished()) {
         const RequestTimes times = latencies_[r.service].add(f, service);
         input_tokens_ += f.request.input_tokens;
         output_tokens_ += f.request.output_tokens;
-        sink_->finish_request({settler_->request_symbol(f.request.id), symbols_.intern(service.tenant),
-                               symbols_.intern(service.model), f.request.arrival.ns, f.done.ns,
-                               f.request.input_tokens, f.request.output_tokens, times.latency_ms,
-                               times.ttft_ms, times.met, 0, energy::kAbsent});
+        sink_->finish_request({settler_->request_symbol(f.request.id), consumer.tenant, consumer.model,
+                               f.request.arrival.ns, f.done.ns, f.request.input_tokens,
+                               f.request.output_tokens, times.latency_ms, times.ttft_ms, times.met, 0,
+                               energy::kAbsent});
       }
       r.engine->finished().clear();
     }
@@ -153,8 +155,10 @@ class Run {
 
   base::Status write_decisions(const std::vector<energy::DecisionRow>& decisions) {
     for (energy::DecisionRow row : decisions) {
-      row.decision = symbols_.intern("d" + std::to_string(++decision_count_));
-      if (store_) PJ_TRY(store_->append(row));
+      ++decision_count_;
+      if (!store_) continue;
+      row.decision = symbols_.intern("d" + std::to_string(decision_count_));
+      PJ_TRY(store_->append(row));
     }
     return base::ok_status();
   }
