@@ -113,26 +113,25 @@ class Run {
 
   base::Status write_samples(TimePoint t) {
     if (!store_) return base::ok_status();
-    static constexpr std::string_view kSource = "plant";
-    const base::Symbol source = symbols_.intern(kSource);
     const double window_ms = static_cast<double>(scenario_.hall.window.ns) * 1e-6;
-    const auto put = [&](base::Symbol device, std::string_view signal, double value, double window) {
-      return store_->append(energy::SampleRow{t.ns, device, symbols_.intern(signal), value,
-                                              energy::Quality::kSimulated, window, source, ++sample_seq_});
+    const auto put = [&](base::Symbol device, base::Symbol signal, double value, double window) {
+      return store_->append(energy::SampleRow{t.ns, device, signal, value, energy::Quality::kSimulated,
+                                              window, sample_names_.source, ++sample_seq_});
     };
     for (std::uint32_t m = 0; m < hall_->meters().size(); ++m) {
       const energy::Device& d = hall_->meters()[{m}].device;
-      const double joules = base::to_joules(hall_->counter({m})).value();
-      if (d.kind == energy::DeviceKind::kGpu) PJ_TRY(put(d.name, "gpu.energy", joules, energy::kAbsent));
-      if (d.kind == energy::DeviceKind::kCpu) PJ_TRY(put(d.name, "cpu.pkg.energy", joules, energy::kAbsent));
-      if (d.kind == energy::DeviceKind::kDram) PJ_TRY(put(d.name, "dram.energy", joules, energy::kAbsent));
-      if (d.kind == energy::DeviceKind::kNode) {
+      const base::Symbol counter = sample_names_.energy_of(d.kind);
+      if (!counter.empty()) {
+        const double joules = base::to_joules(hall_->counter({m})).value();
+        PJ_TRY(put(d.name, counter, joules, energy::kAbsent));
+      } else if (d.kind == energy::DeviceKind::kNode) {
         const double watts = base::to_joules(hall_->readings()[m].reading).value() / (window_ms * 1e-3);
-        PJ_TRY(put(d.name, "node.power", watts, window_ms));
+        PJ_TRY(put(d.name, sample_names_.node_power, watts, window_ms));
       }
     }
     for (const plant::GpuWindow& g : hall_->gpus()) {
-      PJ_TRY(put(hall_->meters()[g.meter].device.name, "gpu.temp", g.temperature.value(), energy::kAbsent));
+      PJ_TRY(put(hall_->meters()[g.meter].device.name, sample_names_.gpu_temp, g.temperature.value(),
+                 energy::kAbsent));
     }
     return base::ok_status();
   }
@@ -145,17 +144,19 @@ class Run {
       before.push_back(latencies_[s].size());
     }
     for (plant::Replica& r : hall_->replicas()) {
+      if (r.engine->finished().empty()) continue;
       const plant::ServiceSpec& service = scenario_.hall.services[r.service];
+      const energy::Consumer& consumer = settler_->service_consumer(r.service);
       for (const plant::FinishedRequest& f : r.engine->finished()) {
         const RequestTimes times = latencies_[r.service].add(f, service);
         input_tokens_ += f.request.input_tokens;
         output_tokens_ += f.request.output_tokens;
         ++loads_[r.service].finished;
         loads_[r.service].output_tokens += f.request.output_tokens;
-        sink_->finish_request({settler_->request_symbol(f.request.id), symbols_.intern(service.tenant),
-                               symbols_.intern(service.model), f.request.arrival.ns, f.done.ns,
-                               f.request.input_tokens, f.request.output_tokens, times.latency_ms,
-                               times.ttft_ms, times.met, 0, energy::kAbsent});
+        sink_->finish_request({settler_->request_symbol(f.request.id), consumer.tenant, consumer.model,
+                               f.request.arrival.ns, f.done.ns, f.request.input_tokens,
+                               f.request.output_tokens, times.latency_ms, times.ttft_ms, times.met, 0,
+                               energy::kAbsent});
       }
       r.engine->finished().clear();
     }
@@ -239,11 +240,30 @@ class Run {
     return out;
   }
 
+  // The signals of the samples table, named once.
+  struct SampleNames {
+    explicit SampleNames(base::SymbolTable& symbols)
+        : source(symbols.intern("plant")),
+          gpu_energy(symbols.intern("gpu.energy")),
+          cpu_energy(symbols.intern("cpu.pkg.energy")),
+          dram_energy(symbols.intern("dram.energy")),
+          node_power(symbols.intern("node.power")),
+          gpu_temp(symbols.intern("gpu.temp")) {}
+    // Empty for a device without an energy counter among the samples.
+    base::Symbol energy_of(energy::DeviceKind kind) const {
+      if (kind == energy::DeviceKind::kGpu) return gpu_energy;
+      if (kind == energy::DeviceKind::kCpu) return cpu_energy;
+      return kind == energy::DeviceKind::kDram ? dram_energy : base::Symbol{};
+    }
+    base::Symbol source, gpu_energy, cpu_energy, dram_energy, node_power, gpu_temp;
+  };
+
   using Carbon = RunSummary::Carbon;
   const Scenario& scenario_;
   const RunOptions& options_;
   base::Env& env_;
   base::SymbolTable symbols_;
+  const SampleNames sample_names_{symbols_};
   std::unique_ptr<plant::Hall> hall_;
   std::optional<bus::StoreWriter> store_;
   std::optional<RunSink> sink_;
