@@ -6,16 +6,16 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "base/text.hpp"
-#include "base/time.hpp"
-#include "bus/conservation.hpp"
-#include "commands.hpp"
 #include "answers/explain.hpp"
 #include "answers/html_report.hpp"
 #include "answers/query.hpp"
 #include "answers/store_report.hpp"
 #include "answers/store_view.hpp"
 #include "answers/top.hpp"
+#include "base/text.hpp"
+#include "base/time.hpp"
+#include "bus/conservation.hpp"
+#include "commands.hpp"
 
 namespace perjoule::app {
 namespace {
@@ -179,7 +179,9 @@ base::Status write_report_files(const AskArgs& args, const answers::StoreReport&
 
 int ask_report(const AskArgs& args) {
   return with_store(args.store, [&](const bus::StoreReader& store) -> Text {
-    PJ_ASSIGN(const auto report, answers::store_report(store));
+    answers::ReportOptions options;
+    PJ_ASSIGN(options.window, window_of(args, store));
+    PJ_ASSIGN(const auto report, answers::store_report(store, options));
     PJ_TRY(write_report_files(args, report));
     std::string out;
     for (const std::string* file : {&args.html, &args.json_file, &args.csv}) {
@@ -247,10 +249,11 @@ void add_report(CLI::App& app, Runner& runner) {
   c->add_option("--html", args->html, "write a self-contained page");
   c->add_option("--json", args->json_file, "write one JSON document");
   c->add_option("--csv", args->csv, "write one file per table into this folder");
+  add_window(*c, *args);
   add_question(c, args, runner, ask_report);
   c->footer(
-      "Examples:\n  perjoule report\n  perjoule report --html report.html\n  perjoule report --json "
-      "report.json --csv report");
+      "Examples:\n  perjoule report\n  perjoule report --html report.html --from -6h\n  perjoule report "
+      "--json report.json --csv report");
 }
 
 }  // namespace

@@ -7,9 +7,9 @@
 #include <set>
 #include <tuple>
 
-#include "base/text.hpp"
 #include "answers/answer_format.hpp"
 #include "answers/store_view.hpp"
+#include "base/text.hpp"
 
 namespace perjoule::answers {
 namespace {

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/text.hpp"
 #include "answers/explain.hpp"
 #include "answers/store_report.hpp"
+#include "base/text.hpp"
 
 namespace perjoule::answers {
 namespace {

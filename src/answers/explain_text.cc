@@ -2,9 +2,9 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "base/text.hpp"
 #include "answers/answer_format.hpp"
 #include "answers/explain.hpp"
+#include "base/text.hpp"
 #include "energy/records.hpp"
 
 namespace perjoule::answers {

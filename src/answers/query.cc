@@ -4,9 +4,9 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "base/text.hpp"
 #include "answers/answer_format.hpp"
 #include "answers/duckdb_library.hpp"
+#include "base/text.hpp"
 
 namespace perjoule::answers {
 namespace {

@@ -4,9 +4,9 @@
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 
-#include "base/text.hpp"
 #include "answers/answer_format.hpp"
 #include "answers/store_view.hpp"
+#include "base/text.hpp"
 
 namespace perjoule::answers {
 namespace {
