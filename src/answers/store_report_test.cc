@@ -115,9 +115,7 @@ std::string csv_value(const std::string& csv, const std::string& name) {
   return csv.substr(from, csv.find(',', from) - from);
 }
 
-TEST(StoreReport, EveryFormSaysTheSameNumbers) {
-  const TestStore files("report-same", {{"savings_json", kSavings}});
-  const StoreReport r = report_of(files);
+void expect_same_numbers(const StoreReport& r) {
   const std::string text = report_text(r), html = report_html(r);
   const auto json = nlohmann::json::parse(report_json(r));
   const auto csv = report_csv(r);
@@ -141,6 +139,10 @@ TEST(StoreReport, EveryFormSaysTheSameNumbers) {
     const auto f = std::find_if(figures.begin(), figures.end(), [&](const auto& x) { return x.id == id; });
     ASSERT_NE(f, figures.end()) << id;
     EXPECT_NE(html.find("<b>" + figure_text(*f) + "</b>"), std::string::npos) << id;
+    EXPECT_EQ(
+        html.find(f->missing_because.empty() ? "missing because" : f->missing_because) == std::string::npos,
+        f->missing_because.empty())
+        << id;
     EXPECT_NE(html.find("perjoule explain line " + f->id + " --store"), std::string::npos) << id;
   }
   // Whole numbers and their sums, in every form.
@@ -160,6 +162,16 @@ TEST(StoreReport, EveryFormSaysTheSameNumbers) {
   EXPECT_NE(csv.at("meters.csv").find("\ns/n/gpu,s/n,r,n,gpu,it,2000,1200,800,0,0,simulated,10000\n"),
             std::string::npos)
       << csv.at("meters.csv");
+}
+
+TEST(StoreReport, EveryFormSaysTheSameNumbers) {
+  expect_same_numbers(report_of(TestStore("report-same", {{"savings_json", kSavings}})));
+}
+
+TEST(StoreReport, EveryFormSaysTheSameIsMissing) {
+  const StoreReport r = report_of(TestStore("report-missing"));
+  ASSERT_TRUE(report_figures(r).back().missing());
+  expect_same_numbers(r);
 }
 
 TEST(StoreReport, UncertaintyIsThatOfTheMeters) {
