@@ -1,6 +1,8 @@
 // What is asked of a store: top, query, explain, report, audit.
 #include "bus/store.hpp"
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
@@ -99,7 +101,7 @@ struct AskArgs {
   std::vector<std::string> by{"tenant", "job", "model"};
   std::size_t limit = 20;
   std::string html, csv, json_file, format = "table";
-  bool json = false;
+  bool json = false, all = false;
 };
 
 // ISO 8601, or "-1h" = that long before the end of the store.
@@ -144,7 +146,8 @@ int ask_top(const AskArgs& args) {
   return with_store(args.store, [&](const bus::StoreReader& store) -> Text {
     PJ_ASSIGN(const auto window, window_of(args, store));
     PJ_ASSIGN(const auto answer, answers::top(store, {args.by, window, args.limit}));
-    return with_newline(args.json ? answers::top_json(answer) : answers::top_text(answer));
+    return with_newline(args.json ? answers::top_json(answer)
+                                  : answers::top_text(answer, isatty(STDOUT_FILENO) != 0));
   });
 }
 
@@ -153,7 +156,7 @@ int ask_explain(const AskArgs& args) {
     answers::ExplainOptions options;
     PJ_ASSIGN(options.window, window_of(args, store));
     PJ_ASSIGN(const auto e, answers::explain(store, args.words[0], args.words[1], options));
-    return with_newline(args.json ? answers::explanation_json(e) : answers::explanation_text(e));
+    return with_newline(args.json ? answers::explanation_json(e) : answers::explanation_text(e, args.all));
   });
 }
 
@@ -179,7 +182,9 @@ base::Status write_report_files(const AskArgs& args, const answers::StoreReport&
 
 int ask_report(const AskArgs& args) {
   return with_store(args.store, [&](const bus::StoreReader& store) -> Text {
-    PJ_ASSIGN(const auto report, answers::store_report(store));
+    answers::ReportOptions options;
+    PJ_ASSIGN(options.window, window_of(args, store));
+    PJ_ASSIGN(const auto report, answers::store_report(store, options));
     PJ_TRY(write_report_files(args, report));
     std::string out;
     for (const std::string* file : {&args.html, &args.json_file, &args.csv}) {
@@ -216,15 +221,16 @@ void add_top(CLI::App& app, Runner& runner) {
 void add_explain(CLI::App& app, Runner& runner) {
   auto args = std::make_shared<AskArgs>();
   CLI::App* c = app.add_subcommand("explain", "from any number back to meter readings, method and factors");
-  c->add_option("what", args->words, "kind (request, job, kernel, decision, meter) and id")
+  c->add_option("what", args->words, "kind (request, job, kernel, decision, meter, line) and id")
       ->required()
       ->expected(2);
   c->add_flag("--json", args->json, "one JSON document");
+  c->add_flag("--all", args->all, "every row, not only a screen of them");
   add_window(*c, *args);
   add_question(c, args, runner, ask_explain);
   c->footer(
-      "Examples:\n  perjoule explain request r38\n  perjoule explain job job-10 --from -2h\n  perjoule "
-      "explain decision d1 --json");
+      "Examples:\n  perjoule explain request r38\n  perjoule explain job job-10 --from -2h --all\n  perjoule "
+      "explain line pue_interim --json");
 }
 
 void add_query(CLI::App& app, Runner& runner) {
@@ -247,10 +253,11 @@ void add_report(CLI::App& app, Runner& runner) {
   c->add_option("--html", args->html, "write a self-contained page");
   c->add_option("--json", args->json_file, "write one JSON document");
   c->add_option("--csv", args->csv, "write one file per table into this folder");
+  add_window(*c, *args);
   add_question(c, args, runner, ask_report);
   c->footer(
-      "Examples:\n  perjoule report\n  perjoule report --html report.html\n  perjoule report --json "
-      "report.json --csv report");
+      "Examples:\n  perjoule report\n  perjoule report --html report.html --from -6h\n  perjoule report "
+      "--json report.json --csv report");
 }
 
 }  // namespace
