@@ -2,6 +2,7 @@
 #include "bus/store.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <memory>
@@ -106,7 +107,7 @@ struct AskArgs {
   std::vector<std::string> by{"tenant", "job", "model"};
   std::size_t limit = 20;
   std::string html, csv, json_file, format = "table";
-  bool json = false;
+  bool json = false, all = false;
 };
 
 // ISO 8601, or "-1h" = that long before the end of the store.
@@ -155,7 +156,8 @@ base::Result<Answer> ask_top(const CommandLine& line, const AskArgs& args) {
   return with_store(line, args.store, [&](const bus::StoreReader& store) -> Text {
     PJ_ASSIGN(const auto window, window_of(args, store));
     PJ_ASSIGN(const auto answer, answers::top(store, {args.by, window, args.limit}));
-    return with_newline(args.json ? answers::top_json(answer) : answers::top_text(answer));
+    return with_newline(args.json ? answers::top_json(answer)
+                                  : answers::top_text(answer, isatty(STDOUT_FILENO) != 0));
   });
 }
 
@@ -164,7 +166,7 @@ base::Result<Answer> ask_explain(const CommandLine& line, const AskArgs& args) {
     answers::ExplainOptions options;
     PJ_ASSIGN(options.window, window_of(args, store));
     PJ_ASSIGN(const auto e, answers::explain(store, args.kind, args.id, options));
-    return with_newline(args.json ? answers::explanation_json(e) : answers::explanation_text(e));
+    return with_newline(args.json ? answers::explanation_json(e) : answers::explanation_text(e, args.all));
   });
 }
 
@@ -190,7 +192,9 @@ base::Status write_report_files(const AskArgs& args, const answers::StoreReport&
 
 base::Result<Answer> ask_report(const CommandLine& line, const AskArgs& args) {
   return with_store(line, args.store, [&](const bus::StoreReader& store) -> Text {
-    PJ_ASSIGN(const auto report, answers::store_report(store));
+    answers::ReportOptions options;
+    PJ_ASSIGN(options.window, window_of(args, store));
+    PJ_ASSIGN(const auto report, answers::store_report(store, options));
     PJ_TRY(write_report_files(args, report));
     std::string out;
     for (const std::string* file : {&args.html, &args.json_file, &args.csv}) {
@@ -243,8 +247,8 @@ void add_explain(CommandLine& line) {
                              "the rules that were applied, carbon factors, seed and build. Every equality it "
                              "prints was computed for this "
                              "answer.",
-                             {"perjoule explain request r38", "perjoule explain job job-10 --from -2h",
-                              "perjoule explain decision d1 --json"}});
+                             {"perjoule explain request r38", "perjoule explain job job-10 --from -2h --all",
+                              "perjoule explain line pue_interim --json"}});
   line.known_words(
       c.add_option("kind", args->kind, "request, job, kernel, decision, meter, or line (of the report)")
           ->required(),
@@ -253,6 +257,7 @@ void add_explain(CommandLine& line) {
       ->type_name("ID")
       ->required();
   c.add_flag("--json", args->json, "one JSON document");
+  c.add_flag("--all", args->all, "every row, not only a screen of them");
   finish_question(line, c, args, true, ask_explain);
 }
 
@@ -282,12 +287,12 @@ void add_report(CommandLine& line) {
       {"report",
        "the store's day: text, HTML, JSON, CSV",
        "Without an option the report is printed as text. The page needs no other file and no network.",
-       {"perjoule report", "perjoule report --html report.html",
+       {"perjoule report", "perjoule report --html report.html --from -6h",
         "perjoule report --json report.json --csv report"}});
   line.file(c.add_option("--html", args->html, "write a self-contained page"));
   line.file(c.add_option("--json", args->json_file, "write one JSON document"));
   line.folder(c.add_option("--csv", args->csv, "write one file per table into this folder"));
-  finish_question(line, c, args, false, ask_report);
+  finish_question(line, c, args, true, ask_report);
 }
 
 void add_audit(CommandLine& line) {

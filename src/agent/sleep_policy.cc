@@ -30,8 +30,11 @@ std::optional<Duration> IdlePredictor::remaining(Duration elapsed) const {
   return Duration{static_cast<std::int64_t>(sum / static_cast<double>(longer))};
 }
 
-SleepMachine::SleepMachine(SleepParams params, std::vector<SleepTier> tiers)
-    : params_(params), tiers_(std::move(tiers)) {}
+SleepMachine::SleepMachine(SleepParams params, std::vector<SleepTier> tiers,
+                           std::shared_ptr<IdlePredictor> parked_idle)
+    : params_(params),
+      tiers_(std::move(tiers)),
+      parked_idle_(parked_idle ? std::move(parked_idle) : std::make_shared<IdlePredictor>()) {}
 
 std::optional<SleepAction> SleepMachine::observe(const ActivitySample& s) {
   if (s.device_time <= last_update_) return std::nullopt;
@@ -49,19 +52,24 @@ std::optional<SleepAction> SleepMachine::observe(const ActivitySample& s) {
   return consider(s.device_time);
 }
 
+bool SleepMachine::allowed(const SleepTier& tier) const {
+  return (parked_ || tier.wake <= params_.wake_budget) && tier.break_even().ns != INT64_MAX;
+}
+
 std::optional<SleepAction> SleepMachine::consider(TimePoint t) {
   const Duration elapsed = t - quiet_since_;
-  const auto expected = predictor_.remaining(elapsed);
-  if (!expected) return std::nullopt;
+  const auto expected = predictor().remaining(elapsed);
   const std::size_t first = tier_ ? *tier_ + 1 : 0;
   for (std::size_t k = tiers_.size(); k-- > first;) {
     const SleepTier& tier = tiers_[k];
-    if (tier.wake > params_.wake_budget || tier.break_even().ns == INT64_MAX) continue;
-    const double needed = static_cast<double>(tier.break_even().ns) * params_.margin;
-    if (static_cast<double>(expected->ns) < needed) continue;
+    if (!allowed(tier)) continue;
+    const double even = static_cast<double>(tier.break_even().ns);
+    const bool forecast = expected && static_cast<double>(expected->ns) >= even * params_.margin;
+    if (!forecast && static_cast<double>(elapsed.ns) < even) continue;
     tier_ = k;
-    const double saving = tier.saved.value() * base::to_seconds(*expected).value() - tier.wake_energy.value();
-    return SleepAction{k, *expected, base::Joules(saving)};
+    const Duration idle = expected.value_or(elapsed);
+    const double saving = tier.saved.value() * base::to_seconds(idle).value() - tier.wake_energy.value();
+    return SleepAction{k, idle, base::Joules(saving)};
   }
   return std::nullopt;
 }
@@ -71,42 +79,45 @@ bool SleepMachine::dwelling(TimePoint t) const {
 }
 
 void SleepMachine::wake(TimePoint t) {
-  if (quiet_updates_ > 0) predictor_.add(t - quiet_since_);
+  if (quiet_updates_ > 0) predictor().add(t - quiet_since_);
   quiet_updates_ = 0;
   tier_.reset();
   awake_since_ = t;
 }
 
-void SleepMachine::ended_idle(TimePoint since, TimePoint until) {
-  predictor_.add(until - since);
-  quiet_updates_ = 0;
-  tier_.reset();
-  awake_since_ = until;
-  last_update_ = std::min(last_update_, until);
-}
-
-TimePoint SleepMachine::next_interest(TimePoint now, Duration update_period) const {
-  if (quiet_updates_ < params_.distinct_updates || dwelling(now)) {
-    return now + update_period;
+TimePoint SleepMachine::next_interest(TimePoint now, Duration period) const {
+  if (quiet_updates_ < params_.distinct_updates || dwelling(now)) return now + period;
+  // Only the passing of time can change the answer: a break-even is reached, or so much has passed that the
+  // forecast is another one.
+  const Duration waited = now - quiet_since_;
+  std::int64_t next = 2 * std::max(waited.ns, period.ns);
+  bool deeper = false;
+  for (std::size_t k = tier_ ? *tier_ + 1 : 0; k < tiers_.size(); ++k) {
+    if (!allowed(tiers_[k])) continue;
+    deeper = true;
+    const std::int64_t even = tiers_[k].break_even().ns;
+    if (even > waited.ns) next = std::min(next, even);
   }
-  if (tier_ && *tier_ + 1 >= tiers_.size()) return base::kNever;
-  // Nothing but the passing of time can change the answer; look again when twice as much has passed.
-  const std::int64_t waited = std::max<std::int64_t>((now - quiet_since_).ns, update_period.ns);
-  const std::int64_t updates = (waited + update_period.ns - 1) / update_period.ns;
-  if (waited > base::kNsPerHour) return base::kNever;
-  return now + update_period * updates;
+  if (!deeper || waited.ns > base::kNsPerHour) return base::kNever;
+  // On the sensor's grid.
+  const std::int64_t updates = std::max<std::int64_t>(1, (next - waited.ns + period.ns - 1) / period.ns);
+  return now + period * updates;
 }
 
 namespace {
 
+// One tier after a fixed time.
 class FixedTimeout final : public SleepRule {
  public:
   FixedTimeout(std::size_t tier, Duration timeout, base::Watts saved)
       : tier_(tier), timeout_(timeout), saved_(saved) {}
-  void plan(TimePoint since, std::vector<PlannedRest>& out) override {
-    out.push_back({since + timeout_, tier_, saved_ * base::to_seconds(timeout_)});
+  TimePoint idle_began(TimePoint since) override { return since + timeout_; }
+  std::optional<SleepAction> look(const ActivitySample&) override {
+    return SleepAction{tier_, timeout_, saved_ * base::to_seconds(timeout_)};
   }
-  void ended(TimePoint, TimePoint) override {}
+  TimePoint next_look(TimePoint) const override { return base::kNever; }
+  void idle_ended(TimePoint) override {}
+  TimePoint set_parked(bool, TimePoint) override { return base::kNever; }
 
  private:
   std::size_t tier_;
@@ -114,43 +125,82 @@ class FixedTimeout final : public SleepRule {
   base::Watts saved_;
 };
 
-// Deterministic rent-or-buy over the tiers that fit the wake budget: enter each when the time already waited
-// equals its break-even. At most twice the energy of a rule that knew the future (Karlin et al. 1988),
-// whatever arrives.
+// Deterministic rent-or-buy over the tiers that fit the wake budget (all of them while parked): enter each
+// when the time already waited equals its break-even. At most twice the energy of a rule that knew the future
+// (Karlin et al. 1988), whatever arrives. It is given the very instant at which work ends, which no sensor
+// tells.
 class RentOrBuy final : public SleepRule {
  public:
-  RentOrBuy(std::vector<SleepTier> tiers, Duration budget) : tiers_(std::move(tiers)), budget_(budget) {}
-  void plan(TimePoint since, std::vector<PlannedRest>& out) override {
+  RentOrBuy(const std::vector<SleepTier>& tiers, Duration budget) : tiers_(tiers), budget_(budget) {
     for (std::size_t k = 0; k < tiers_.size(); ++k) {
       const Duration even = tiers_[k].break_even();
-      if (tiers_[k].wake > budget_ || even.ns == INT64_MAX) continue;
-      out.push_back({since + even, k, tiers_[k].saved * base::to_seconds(even)});
+      if (even.ns != INT64_MAX) steps_.push_back({even, k});
     }
+    std::stable_sort(steps_.begin(), steps_.end(),
+                     [](const Step& a, const Step& b) { return a.even < b.even; });
   }
-  void ended(TimePoint, TimePoint) override {}
+  TimePoint idle_began(TimePoint since) override {
+    since_ = since;
+    next_ = 0;
+    return next_look(since);
+  }
+  std::optional<SleepAction> look(const ActivitySample& sample) override {
+    std::size_t step = allowed_from(next_);
+    // Parked late, the break-even of a deeper tier may have passed already.
+    for (std::size_t s = step; s < steps_.size() && since_ + steps_[s].even <= sample.device_time;
+         s = allowed_from(s + 1)) {
+      step = s;
+    }
+    next_ = step + 1;
+    const SleepTier& tier = tiers_[steps_[step].tier];
+    return SleepAction{steps_[step].tier, steps_[step].even,
+                       tier.saved * base::to_seconds(steps_[step].even)};
+  }
+  TimePoint next_look(TimePoint now) const override {
+    const std::size_t s = allowed_from(next_);
+    return s < steps_.size() ? std::max(since_ + steps_[s].even, now + Duration{1}) : base::kNever;
+  }
+  void idle_ended(TimePoint) override {}
+  TimePoint set_parked(bool parked, TimePoint now) override {
+    parked_ = parked;
+    return next_look(now);
+  }
 
  private:
+  struct Step {
+    Duration even;
+    std::size_t tier;
+  };
+  std::size_t allowed_from(std::size_t s) const {
+    while (s < steps_.size() && !parked_ && tiers_[steps_[s].tier].wake > budget_) ++s;
+    return s;
+  }
+
   std::vector<SleepTier> tiers_;
   Duration budget_;
+  std::vector<Step> steps_;  // by break-even
+  TimePoint since_;
+  std::size_t next_ = 0;
+  bool parked_ = false;
 };
 
-// Runs the state machine on the updates that an idle device would show.
+// The state machine, fed with the updates of the activity sensor.
 class HeaaRule final : public SleepRule {
  public:
   HeaaRule(SleepMachine machine, Duration period, Duration phase)
       : machine_(std::move(machine)), period_(period), phase_(phase) {}
 
-  void plan(TimePoint since, std::vector<PlannedRest>& out) override {
+  TimePoint idle_began(TimePoint since) override {
     const std::int64_t k = (since.ns - phase_.ns) / period_.ns + 1;
-    TimePoint t{phase_.ns + k * period_.ns};
-    while (t != base::kNever && out.size() < machine_.tiers().size()) {
-      if (const auto action = machine_.observe({t, 0.0, 0.0, false})) {
-        out.push_back({t, action->tier, action->expected_saving});
-      }
-      t = machine_.next_interest(t, period_);
-    }
+    return {phase_.ns + k * period_.ns};
   }
-  void ended(TimePoint since, TimePoint until) override { machine_.ended_idle(since, until); }
+  std::optional<SleepAction> look(const ActivitySample& sample) override { return machine_.observe(sample); }
+  TimePoint next_look(TimePoint now) const override { return machine_.next_interest(now, period_); }
+  void idle_ended(TimePoint until) override { machine_.wake(until); }
+  TimePoint set_parked(bool parked, TimePoint now) override {
+    machine_.set_parked(parked);
+    return idle_began(now);
+  }
 
  private:
   SleepMachine machine_;
@@ -160,24 +210,32 @@ class HeaaRule final : public SleepRule {
 }  // namespace
 
 std::vector<SleepRuleInfo> sleep_rules() {
-  return {{"none", "weak", "never rests: idle with a context at full clocks"},
-          {"timeout", "usual", "low clocks after 60 s without work"},
-          {"rent-or-buy", "strong", "each tier at its break-even time (2-competitive)"},
-          {"heaa", "ours", "state machine of 3 distinct updates with predicted idle time"}};
+  return {
+      {"none", "weak", false, "never rests: idle with a context at full clocks"},
+      {"timeout", "usual", false, "low clocks after 60 s without work"},
+      {"rent-or-buy", "strong", false, "each tier at its break-even time (2-competitive)"},
+      {"rent-or-buy-packed", "strong", true, "the same, and the scheduler parks what it does not need"},
+      {"heaa", "ours", true, "state machine of 3 distinct updates with predicted idle time and early wake"}};
 }
 
 base::Result<std::unique_ptr<SleepRule>> make_sleep_rule(std::string_view name,
                                                          const std::vector<SleepTier>& tiers,
                                                          const SleepParams& params, Duration period,
-                                                         Duration phase) {
+                                                         Duration phase,
+                                                         std::shared_ptr<IdlePredictor> parked_idle) {
   using Rule = std::unique_ptr<SleepRule>;
   if (name == "none") return Rule{};
   if (name == "timeout") {
     const std::size_t tier = std::min<std::size_t>(1, tiers.size() - 1);
     return Rule(std::make_unique<FixedTimeout>(tier, base::seconds(60), tiers[tier].saved));
   }
-  if (name == "rent-or-buy") return Rule(std::make_unique<RentOrBuy>(tiers, params.wake_budget));
-  if (name == "heaa") return Rule(std::make_unique<HeaaRule>(SleepMachine(params, tiers), period, phase));
+  if (name == "rent-or-buy" || name == "rent-or-buy-packed") {
+    return Rule(std::make_unique<RentOrBuy>(tiers, params.wake_budget));
+  }
+  if (name == "heaa") {
+    SleepMachine machine(params, tiers, std::move(parked_idle));
+    return Rule(std::make_unique<HeaaRule>(std::move(machine), period, phase));
+  }
   std::vector<std::string> names;
   for (const auto& rule : sleep_rules()) names.emplace_back(rule.name);
   return base::bad_input("choose a sleep rule", "'" + std::string(name) + "'", "there is no such rule",

@@ -1,15 +1,18 @@
 // Sleep of idle accelerators (HEAA): when to enter which resting tier, and the named baselines it is compared
-// with. The state machine takes distinct sensor updates; it proposes, the actuator acts. No clock, no heap on
-// the sample path.
+// with. A rule is asked at its own times while a device has nothing to do; it proposes, the actuator acts. No
+// clock, no heap on the sample path.
 //
-//   awake --(3 distinct updates: SM < 8.5 %, bandwidth < 12 %, no pending DMA)--> quiet --(a tier pays)-->
-//   resting resting --(longer quiet: a deeper tier pays)--> resting deeper;  any --(work or an announced
-//   request)--> awake
+//   awake --(3 distinct updates: SM < 8.5 %, bandwidth < 12 %, no pending DMA)--> quiet
+//   quiet --(a tier pays)--> resting --(longer quiet: a deeper tier pays)--> resting deeper
+//   any   --(work, or an announced request)--> awake
 //
-// A tier pays when its break-even time, wake energy / power saved, is shorter than the idle time still
-// expected; it is allowed when its wake latency fits the latency budget of the work that may come. After a
-// wake the machine stays awake for the minimum dwell; the thresholds to leave quiet lie above those to enter
-// it (hysteresis). Thread rule: one thread per machine. Units in the types.
+// A tier pays when the idle time still expected exceeds its break-even (wake energy / power saved, plus the
+// wake) by a margin, or when the device has been quiet for the break-even already: with that second rule the
+// machine never spends more than twice what a rule that knew the future would (Karlin et al. 1988), whatever
+// the forecast. A tier is allowed when its wake fits the latency budget of the work that may come; a device
+// that the scheduler has parked gets an early wake instead, so for it every tier is allowed. After a wake the
+// machine stays awake for the minimum dwell; the thresholds to leave quiet lie above those to enter it
+// (hysteresis). Thread rule: one thread per machine. Units in the types.
 #pragma once
 
 #include <array>
@@ -55,7 +58,7 @@ struct SleepParams {
   double margin = 1.5;  // expected idle must exceed break-even by this factor
 };
 
-// Learns how long idle periods last: the mean excess of past ones over the time already waited.
+// Learns how long quiet periods last: the mean excess of past ones over the time already waited.
 class IdlePredictor {
  public:
   void add(base::Duration idle);
@@ -77,14 +80,16 @@ struct SleepAction {
 
 class SleepMachine {
  public:
-  SleepMachine(SleepParams params, std::vector<SleepTier> tiers);
+  // `parked_idle`: shared by the devices that the scheduler parks alike, so that they learn together; null:
+  // its own.
+  SleepMachine(SleepParams params, std::vector<SleepTier> tiers,
+               std::shared_ptr<IdlePredictor> parked_idle = nullptr);
   // A sample with the device time of the one before is a repeat and is ignored.
   std::optional<SleepAction> observe(const ActivitySample& sample);
   // Work came, or a request was announced whose latency sensitivity asks for an early wake.
   void wake(base::TimePoint t);
-  // The whole idle period is known afterwards (virtual time): learn it and be awake. Samples after `until`
-  // that were only planned did not happen.
-  void ended_idle(base::TimePoint since, base::TimePoint until);
+  // True: the scheduler sends no work until it says otherwise. Parked periods are learnt apart.
+  void set_parked(bool parked) { parked_ = parked; }
   bool resting() const { return tier_.has_value(); }
   // With the device still quiet, the time of the next sample that could change anything.
   base::TimePoint next_interest(base::TimePoint now, base::Duration update_period) const;
@@ -93,10 +98,14 @@ class SleepMachine {
  private:
   std::optional<SleepAction> consider(base::TimePoint t);
   bool dwelling(base::TimePoint t) const;  // too soon after a wake
+  bool allowed(const SleepTier& tier) const;
+  IdlePredictor& predictor() { return parked_ ? *parked_idle_ : idle_; }
 
   SleepParams params_;
   std::vector<SleepTier> tiers_;
-  IdlePredictor predictor_;
+  IdlePredictor idle_;  // in service
+  std::shared_ptr<IdlePredictor> parked_idle_;
+  bool parked_ = false;
   base::TimePoint last_update_{INT64_MIN};
   base::TimePoint quiet_since_{INT64_MIN};
   base::TimePoint awake_since_{INT64_MIN};
@@ -104,31 +113,32 @@ class SleepMachine {
   std::optional<std::size_t> tier_;
 };
 
-// What is planned for an idle period that began at `since` if nothing arrives.
-struct PlannedRest {
-  base::TimePoint at;
-  std::size_t tier = 0;
-  base::Joules expected_saving;
-};
-
-// A rule for one device. Implementations: see sleep_rules().
+// A rule for one device, asked while the device has nothing to do. Implementations: see sleep_rules().
 class SleepRule {
  public:
   virtual ~SleepRule() = default;
-  virtual void plan(base::TimePoint since, std::vector<PlannedRest>& out) = 0;
-  virtual void ended(base::TimePoint since, base::TimePoint until) = 0;
+  // Work ended at `since`. Returns when to be asked first (kNever: not at all).
+  virtual base::TimePoint idle_began(base::TimePoint since) = 0;
+  // Asked at the time given. `sample` is the device's update at that time.
+  virtual std::optional<SleepAction> look(const ActivitySample& sample) = 0;
+  // When to be asked next, after a look at `now`.
+  virtual base::TimePoint next_look(base::TimePoint now) const = 0;
+  virtual void idle_ended(base::TimePoint until) = 0;
+  // Whether the scheduler has parked the device. Returns when to be asked next if it is idle now.
+  virtual base::TimePoint set_parked(bool parked, base::TimePoint now) = 0;
 };
 
 struct SleepRuleInfo {
   std::string_view name;
   std::string_view baseline;  // "weak", "usual", "strong", or "ours"
+  bool packs = false;         // the scheduler uses the notices of released capacity to park devices
   std::string_view description;
 };
 std::vector<SleepRuleInfo> sleep_rules();
-// `update_period`, `phase`: of the activity sensor. Error: an unknown name, with the nearest.
-base::Result<std::unique_ptr<SleepRule>> make_sleep_rule(std::string_view name,
-                                                         const std::vector<SleepTier>& tiers,
-                                                         const SleepParams& params,
-                                                         base::Duration update_period, base::Duration phase);
+// `update_period`, `phase`: of the activity sensor. No rule for "none". Error: an unknown name, with the
+// nearest.
+base::Result<std::unique_ptr<SleepRule>> make_sleep_rule(
+    std::string_view name, const std::vector<SleepTier>& tiers, const SleepParams& params,
+    base::Duration update_period, base::Duration phase, std::shared_ptr<IdlePredictor> parked_idle = nullptr);
 
 }  // namespace perjoule::agent

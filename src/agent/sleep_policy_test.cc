@@ -18,7 +18,12 @@ TimePoint at_ms(std::int64_t ms) { return {ms * base::kNsPerMs}; }
 
 SleepMachine trained(Duration usual_idle, SleepParams params = {}) {
   SleepMachine m(params, tiers());
-  for (int i = 0; i < 20; ++i) m.ended_idle({0}, TimePoint{0} + usual_idle);
+  // Twenty quiet periods of the usual length: an idle update begins each, work ends it.
+  for (int i = 1; i <= 20; ++i) {
+    const TimePoint since{-1'000'000'000'000'000 + i * 10 * usual_idle.ns};
+    m.observe({since, 0.0, 0.0, false});
+    m.wake(since + usual_idle);
+  }
   return m;
 }
 
@@ -89,31 +94,66 @@ TEST(IdlePredictor, MeanExcessOverTimeAlreadyWaited) {
   EXPECT_EQ(*p.remaining(base::seconds(9)), base::seconds(9));
 }
 
+// What a rule does in an idle period that begins at `since` and does not end: (time, tier).
+std::vector<std::pair<TimePoint, std::size_t>> rests(SleepRule& rule, TimePoint since) {
+  std::vector<std::pair<TimePoint, std::size_t>> out;
+  int looks = 0;
+  for (TimePoint t = rule.idle_began(since); t != base::kNever && looks < 10'000;
+       t = rule.next_look(t), ++looks) {
+    if (const auto action = rule.look({t, 0.0, 0.0, false})) out.emplace_back(t, action->tier);
+  }
+  EXPECT_LT(looks, 10'000) << "it must come to an end";
+  return out;
+}
+
 TEST(SleepRules, RentOrBuyEntersAtBreakEvenOnly) {
   SleepParams params;
   params.wake_budget = base::seconds(60);
   auto rule = make_sleep_rule("rent-or-buy", tiers(), params, milliseconds(100), {}).value();
-  std::vector<PlannedRest> plan;
-  rule->plan({0}, plan);
+  const auto plan = rests(*rule, {0});
   ASSERT_EQ(plan.size(), 2U);
-  EXPECT_EQ(plan[0].at.ns, 2'800'000);  // 0.05 J / 20 W + 300 us
-  EXPECT_EQ(plan[1].at, TimePoint{base::seconds(20).ns});
+  EXPECT_EQ(plan[0].first.ns, 2'800'000);  // 0.05 J / 20 W + 300 us
+  EXPECT_EQ(plan[1].first, TimePoint{base::seconds(20).ns});
 }
 
-TEST(SleepRules, HeaaPlansWhatTheMachineWouldDoOnIdleUpdates) {
+TEST(SleepRules, HeaaRestsAtTheThirdUpdateOnceItKnowsTheIdleTimes) {
   auto rule = make_sleep_rule("heaa", tiers(), {}, milliseconds(100), milliseconds(30)).value();
-  for (int i = 0; i < 10; ++i) rule->ended(at_ms(i * 20'000), at_ms(i * 20'000 + 10'000));
-  std::vector<PlannedRest> plan;
-  rule->plan(at_ms(500'000), plan);
+  for (int i = 0; i < 10; ++i) {
+    rests(*rule, at_ms(i * 20'000));
+    rule->idle_ended(at_ms(i * 20'000 + 10'000));
+  }
+  const auto plan = rests(*rule, at_ms(500'000));
   ASSERT_EQ(plan.size(), 1U);
-  EXPECT_EQ(plan[0].at, at_ms(500'230)) << "updates at .030, .130 and .230 after the period began";
+  EXPECT_EQ(plan[0].first, at_ms(500'230)) << "updates at .030, .130 and .230 after the period began";
 }
 
-TEST(SleepRules, APlanEndsEvenBeforeAnythingWasLearnt) {
+TEST(SleepRules, HeaaRestsAtBreakEvenBeforeItKnowsAnything) {
+  SleepParams params;
+  params.wake_budget = base::seconds(60);
+  auto rule = make_sleep_rule("heaa", tiers(), params, milliseconds(100), {}).value();
+  const auto plan = rests(*rule, at_ms(1'777'000'050));
+  ASSERT_EQ(plan.size(), 2U);
+  EXPECT_EQ(plan[0], std::make_pair(at_ms(1'777'000'300), std::size_t{0}));
+  EXPECT_EQ(plan[1], std::make_pair(at_ms(1'777'020'100), std::size_t{1}))
+      << "20 s after the first quiet update";
+}
+
+TEST(SleepRules, OnlyAParkedDeviceTakesATierWhoseWakeExceedsTheBudget) {
   auto rule = make_sleep_rule("heaa", tiers(), {}, milliseconds(100), {}).value();
-  std::vector<PlannedRest> plan;
-  rule->plan(at_ms(1'777'000'000), plan);
-  EXPECT_TRUE(plan.empty()) << "nothing is known about idle times yet";
+  EXPECT_EQ(rests(*rule, at_ms(1'000)).back().second, 0U);
+  rule->idle_ended(at_ms(100'000));
+  rule->set_parked(true, at_ms(100'000));
+  EXPECT_EQ(rests(*rule, at_ms(100'000)).back().second, 1U);
+}
+
+// Parked while it rests already: the deeper tier comes at its own break-even, or at once if that has passed.
+TEST(SleepRules, RentOrBuyGoesDeeperWhenParked) {
+  auto rule = make_sleep_rule("rent-or-buy-packed", tiers(), {}, milliseconds(100), {}).value();
+  ASSERT_EQ(rule->look({rule->idle_began({0}), 0.0, 0.0, false})->tier, 0U);
+  EXPECT_EQ(rule->next_look(at_ms(3)), base::kNever);
+  EXPECT_EQ(rule->set_parked(true, at_ms(1'000)), at_ms(20'000));
+  EXPECT_EQ(rule->set_parked(true, at_ms(30'000)), at_ms(30'000) + Duration{1});
+  EXPECT_EQ(rule->look({at_ms(30'001), 0.0, 0.0, false})->tier, 1U);
 }
 
 TEST(SleepRules, UnknownNameListsTheNearest) {

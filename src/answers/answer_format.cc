@@ -29,7 +29,7 @@ void put_line(std::string& out, const std::vector<std::string>& cells, const std
 
 }  // namespace
 
-std::string TextTable::text(std::size_t indent) const {
+std::string TextTable::text(std::size_t indent, bool ruled) const {
   std::vector<std::size_t> widths(header.size());
   for (std::size_t c = 0; c < header.size(); ++c) {
     widths[c] = width_of(header[c]);
@@ -39,7 +39,7 @@ std::string TextTable::text(std::size_t indent) const {
   put_line(out, header, widths, right, indent);
   std::vector<std::string> rule;
   for (const std::size_t w : widths) rule.emplace_back(w, '-');
-  put_line(out, rule, widths, {}, indent);
+  if (ruled) put_line(out, rule, widths, {}, indent);
   for (const auto& row : rows) put_line(out, row, widths, right, indent);
   return out;
 }

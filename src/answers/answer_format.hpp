@@ -14,8 +14,8 @@ struct TextTable {
   std::vector<bool> right;  // columns set to the right; missing entries: left
   std::vector<std::vector<std::string>> rows;
 
-  // Columns two blanks apart, a rule below the header, every line after `indent` blanks.
-  std::string text(std::size_t indent = 0) const;
+  // Columns two blanks apart, a rule below the header if `ruled`, every line after `indent` blanks.
+  std::string text(std::size_t indent = 0, bool ruled = true) const;
   // RFC 4180, lines end in "\n".
   std::string csv() const;
 };

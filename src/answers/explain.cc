@@ -7,9 +7,9 @@
 #include <set>
 #include <tuple>
 
-#include "base/text.hpp"
 #include "answers/answer_format.hpp"
 #include "answers/store_view.hpp"
+#include "base/text.hpp"
 
 namespace perjoule::answers {
 namespace {
@@ -328,52 +328,11 @@ base::Status Explainer::check_meters() {
   return base::ok_status();
 }
 
-// The energy counters of the devices at the two outer edges of the windows used.
 base::Status Explainer::gather_samples(const std::vector<std::string>& devices) {
-  const std::int64_t t0 = used_span().from_ns, t1 = used_span().to_ns - 1 + span_.window_length_ns;
-  std::map<std::pair<std::string, std::string>, SampleLine> lines;
-  const std::set<std::string> wanted(devices.begin(), devices.end());
-  base::SymbolTable symbols;
-  const auto take = [&](std::int64_t edge, bool after) {
-    const auto on_row = [&, edge, after](const energy::SampleRow& row) {
-      const std::string device(symbols.text(row.device)), signal(symbols.text(row.signal));
-      if (row.t_ns > edge || wanted.count(device) == 0 || !signal.ends_with(".energy")) return;
-      SampleLine& line = lines[{device, signal}];
-      line.device = device;
-      line.signal = signal;
-      line.source = symbols.text(row.source);
-      line.quality = row.quality;
-      (after ? line.t_after_ns : line.t_before_ns) = row.t_ns;
-      (after ? line.after : line.before) = row.value;
-    };
-    return store_.for_each_sample(symbols, on_row, {edge - span_.window_length_ns + 1, edge + 1});
-  };
-  PJ_TRY(take(t0, false));
-  PJ_TRY(take(t1, true));
-  for (auto& [key, line] : lines) {
-    if (line.t_before_ns == kNoTime) line.before = energy::kAbsent;
-    if (line.t_after_ns == kNoTime) line.after = energy::kAbsent;
-    line.difference = line.after - line.before;
-    out_.samples.push_back(line);
-  }
-  // The counter covers every window between the edges, also those in which this thing used nothing.
-  std::map<std::string, std::int64_t> between;
-  const auto on_batch = [&](const Batch& b) -> base::Status {
-    const CodeValues<std::int64_t*> sum(b.columns[1], nullptr, [&](std::string_view name) -> std::int64_t* {
-      const std::string key(name);
-      return wanted.count(key) == 0 ? nullptr : &between[key];
-    });
-    for (std::size_t r = 0; r < b.rows; ++r) {
-      if (std::int64_t* s = sum.at(r); s != nullptr) *s += b.columns[0].ints[r];
-    }
-    return base::ok_status();
-  };
-  PJ_TRY(store_.scan({Table::kMeters, {"energy_uj", "device"}, used_span()}, on_batch));
-  bool no_before = false;
-  for (SampleLine& line : out_.samples) {
-    line.meter_uj = between[line.device];
-    no_before = no_before || line.t_before_ns == kNoTime;
-  }
+  const bus::TimeWindow time{used_span().from_ns, used_span().to_ns - 1 + span_.window_length_ns};
+  PJ_ASSIGN(out_.samples, counters_at_edges(store_, devices, time, span_.window_length_ns));
+  const bool no_before = std::any_of(out_.samples.begin(), out_.samples.end(),
+                                     [](const SampleLine& l) { return l.t_before_ns == kNoTime; });
   if (no_before)
     out_.notes.emplace_back(
         "No sample lies at the start of the first window, so the counter's difference is not known there.");
@@ -454,6 +413,17 @@ base::Result<Explanation> Explainer::request() {
   }));
   PJ_TRY(gather({"request", out_.id}, {arrival - span_.window_length_ns, done + 1}));
   out_.checks.push_back({"requests.energy_uj == sum of its joules rows", stored, out_.energy_uj});
+  const auto texts = [&](const char* name) {
+    for (const Fact& f : out_.facts) {
+      if (f.name == name && std::holds_alternative<std::string>(f.value))
+        return std::get<std::string>(f.value);
+    }
+    return std::string("-");
+  };
+  out_.notes.push_back(
+      "This is GPU energy alone. Idle time, host, losses and cooling are on its service: perjoule "
+      "top --by job,share, tenant " +
+      texts("tenant") + ", model " + texts("model") + ".");
   if (out_.kernels.empty()) {
     out_.notes.emplace_back(
         "This request was recorded in total; a sampled share of requests is recorded to the kernel.");
@@ -490,9 +460,9 @@ base::Result<Explanation> Explainer::meter() {
   const TimeWindow window = clipped(span_.first_ns, span_.end_ns);
   std::int64_t reading = 0;
   std::map<std::size_t, std::int64_t> by_meter;
-  std::map<std::int64_t, int> windows;
+  std::map<std::size_t, std::map<std::int64_t, std::int64_t>> windows;
   const auto on_reading = [&](std::size_t m, const MeterReading& r) {
-    by_meter[m] += r.energy_uj, windows[r.window_ns];
+    by_meter[m] += r.energy_uj, windows[m][r.window_ns] += r.energy_uj;
   };
   PJ_ASSIGN(const MeterCatalog catalog, MeterCatalog::load(store_, window, on_reading));
   const std::size_t index = catalog.find(out_.id);
@@ -506,7 +476,9 @@ base::Result<Explanation> Explainer::meter() {
   for (const std::size_t c : catalog[index].children) out_.around.push_back({catalog[c].name, by_meter[c]});
   out_.checks.push_back(
       {"meter reading == children's readings + its own joules rows", reading, children + out_.energy_uj});
-  for (const auto& [w, unused] : windows) used_[out_.id][w], by_window_[w];
+  out_.whole_uj = reading;
+  by_window_.clear();
+  for (const auto& [w, uj] : windows[index]) used_[out_.id][w], by_window_[w] += uj;
   out_.windows = by_window_.size();
   PJ_TRY(gather_meters());
   PJ_TRY(gather_samples({catalog[index].device.empty() ? out_.id : catalog[index].device}));
@@ -529,6 +501,7 @@ base::Result<Explanation> Explainer::decision() {
   const bool metered = catalog.find(target) != kNoMeter;
   PJ_TRY(gather({metered ? "meter" : "job", target}, window));
   for (const auto& [w, uj] : by_window_) out_.around.push_back({time_text(w), uj});
+  out_.whole_uj = out_.energy_uj;
   out_.notes.push_back("Energy of " + std::string(metered ? "the device " : "the service ") + target + ", " +
                        std::to_string(kWindowsAround) +
                        " windows before and after. What the policy saved is the "
@@ -561,6 +534,52 @@ std::string rule_text(const std::string& rule) {
   return it == rules().end() ? std::string() : it->second;
 }
 
+base::Result<std::vector<SampleLine>> counters_at_edges(const bus::StoreReader& store,
+                                                        const std::vector<std::string>& devices,
+                                                        TimeWindow time, std::int64_t window_length_ns) {
+  std::map<std::pair<std::string, std::string>, SampleLine> lines;
+  const std::set<std::string> wanted(devices.begin(), devices.end());
+  base::SymbolTable symbols;
+  const auto take = [&](std::int64_t edge, bool after) {
+    const auto on_row = [&, edge, after](const energy::SampleRow& row) {
+      const std::string device(symbols.text(row.device)), signal(symbols.text(row.signal));
+      if (row.t_ns > edge || wanted.count(device) == 0 || !signal.ends_with(".energy")) return;
+      SampleLine& line = lines[{device, signal}];
+      line.device = device;
+      line.signal = signal;
+      line.source = symbols.text(row.source);
+      line.quality = row.quality;
+      (after ? line.t_after_ns : line.t_before_ns) = row.t_ns;
+      (after ? line.after : line.before) = row.value;
+    };
+    return store.for_each_sample(symbols, on_row, {edge - window_length_ns + 1, edge + 1});
+  };
+  PJ_TRY(take(time.from_ns, false));
+  PJ_TRY(take(time.to_ns, true));
+  // The counter covers every window between the edges, also those in which this thing used nothing.
+  std::map<std::string, std::int64_t> between;
+  const auto on_batch = [&](const Batch& b) -> base::Status {
+    const CodeValues<std::int64_t*> sum(b.columns[1], nullptr, [&](std::string_view name) -> std::int64_t* {
+      const std::string key(name);
+      return wanted.count(key) == 0 ? nullptr : &between[key];
+    });
+    for (std::size_t r = 0; r < b.rows; ++r) {
+      if (std::int64_t* s = sum.at(r); s != nullptr) *s += b.columns[0].ints[r];
+    }
+    return base::ok_status();
+  };
+  PJ_TRY(store.scan({Table::kMeters, {"energy_uj", "device"}, time}, on_batch));
+  std::vector<SampleLine> out;
+  for (auto& [key, line] : lines) {
+    if (line.t_before_ns == kNoTime) line.before = energy::kAbsent;
+    if (line.t_after_ns == kNoTime) line.after = energy::kAbsent;
+    line.difference = line.after - line.before;
+    line.meter_uj = between[line.device];
+    out.push_back(line);
+  }
+  return out;
+}
+
 base::Result<Explanation> explain(const bus::StoreReader& store, const std::string& kind,
                                   const std::string& id, const ExplainOptions& options) {
   const auto kinds = explain_kinds();
@@ -568,7 +587,7 @@ base::Result<Explanation> explain(const bus::StoreReader& store, const std::stri
     return base::bad_input("explain", "'" + kind + "'", "there is no such kind of thing",
                            base::nearest_name_hint(kind, kinds));
   }
-  if (kind == "line") return explain_line(store, id);
+  if (kind == "line") return explain_line(store, id, options);
   PJ_ASSIGN(const StoreSpan span, span_of(store));
   Explainer explainer(store, options, span, kind, id);
   if (kind == "request") return explainer.request();

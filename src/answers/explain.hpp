@@ -3,7 +3,7 @@
 //   explain(store, kind, id, options) -> Result<Explanation>
 //     kinds: request, job, kernel, decision, meter, line (a figure of the report; ids: explain_lines())
 //     kBadInput (exit 2): unknown kind or id, with the nearest names or the query that lists them
-//   explanation_text(e), explanation_json(e)
+//   explanation_text(e, all), explanation_json(e): the text has about a screen unless `all`; the JSON has all
 // Every equality that is printed was computed here from the rows, with whole microjoules.
 // Thread rule: one thread. Ownership: values. Units: microjoules, Unix nanoseconds.
 #pragma once
@@ -21,7 +21,7 @@
 namespace perjoule::answers {
 
 struct ExplainOptions {
-  bus::TimeWindow window;        // job, kernel, meter: only these settlement windows
+  bus::TimeWindow window;        // job, kernel, meter, line: only these settlement windows
   std::size_t detail_rows = 24;  // above: lines are summed over windows
 };
 
@@ -88,6 +88,7 @@ struct Explanation {
   std::string kind, id;
   std::vector<Fact> facts;
   std::int64_t energy_uj = 0;  // sum of all lines
+  std::int64_t whole_uj = 0;   // what the parts of `around` are parts of
   std::uint64_t windows = 0;
   std::vector<EnergyLine> lines;
   std::vector<NamedEnergy> kernels;  // largest first; empty where kernels were not recorded
@@ -106,7 +107,12 @@ struct Explanation {
 std::vector<std::string> explain_kinds();
 // Ids of kind "line": the figures of the report, as its JSON names them.
 std::vector<std::string> explain_lines();
-base::Result<Explanation> explain_line(const bus::StoreReader& store, const std::string& id);
+base::Result<Explanation> explain_line(const bus::StoreReader& store, const std::string& id,
+                                       const ExplainOptions& options = {});
+// The energy counters of devices at the two edges of a time, each beside what its meter said in between.
+base::Result<std::vector<SampleLine>> counters_at_edges(const bus::StoreReader& store,
+                                                        const std::vector<std::string>& devices,
+                                                        bus::TimeWindow time, std::int64_t window_length_ns);
 // Scenario, policies, seed, build, store: what made the numbers.
 std::vector<std::pair<std::string, std::string>> provenance_of(const bus::StoreReader& store);
 // What a rule of the ledger does, in one line with its formula; empty for an unknown one.
@@ -114,7 +120,7 @@ std::string rule_text(const std::string& rule);
 
 base::Result<Explanation> explain(const bus::StoreReader& store, const std::string& kind,
                                   const std::string& id, const ExplainOptions& options = {});
-std::string explanation_text(const Explanation& e);
+std::string explanation_text(const Explanation& e, bool all = false);
 std::string explanation_json(const Explanation& e);
 
 }  // namespace perjoule::answers

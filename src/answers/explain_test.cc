@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -78,13 +79,28 @@ TEST_F(ExplainTest, KernelDecisionAndMeter) {
   EXPECT_EQ(m.checks[0].left_uj, 4000);
   EXPECT_EQ(m.checks[0].right_uj, 4000);
   EXPECT_EQ(m.energy_uj, 200);
+  EXPECT_EQ(m.whole_uj, 4000);  // its children are parts of the reading, and so is its carbon
+  ASSERT_EQ(m.facts.back().name, "carbon_recomputed_g");
+  EXPECT_NEAR(std::get<double>(m.facts.back().value), (2000 * 100.0 + 2000 * 300.0) / 3.6e12, 1e-18);
 }
 
 TEST_F(ExplainTest, EveryLineOfTheReport) {
   for (const std::string& id : explain_lines()) {
     const Explanation e = of("line", id);
     EXPECT_TRUE(e.holds()) << id;
-    EXPECT_FALSE(std::holds_alternative<std::monostate>(e.facts[0].value)) << id;
+    // This store has no comparison of rules, and says so.
+    EXPECT_EQ(std::holds_alternative<std::monostate>(e.facts[0].value), id == "saved_share") << id;
+    EXPECT_FALSE(e.lines.empty()) << id;
+    EXPECT_FALSE(e.rules.empty()) << id;
+    EXPECT_EQ(e.meters[0].meter, "s") << id;
+    std::int64_t rows = 0, part = 0;
+    for (const EnergyLine& l : e.lines) rows += l.energy_uj;
+    for (const MeterLine& m : e.meters) part += m.part_uj;
+    EXPECT_EQ(rows, e.energy_uj) << id;
+    EXPECT_EQ(part, e.energy_uj) << id;
+    const std::string text = explanation_text(e);
+    EXPECT_NE(text.find("seed 7"), std::string::npos) << id;
+    EXPECT_LE(std::count(text.begin(), text.end(), '\n'), 64) << id << "\n" << text;
   }
   EXPECT_EQ(std::get<double>(of("line", "pue_interim").facts[0].value), 1.25);
   EXPECT_EQ(nlohmann::json::parse(explanation_json(of("line", "gpu_idle_uj")))["row"]["gpu_idle_uj"], 800);
@@ -115,6 +131,17 @@ TEST_F(ExplainTest, TextAndJson) {
   EXPECT_EQ(json["joules"][0]["quality"], "simulated");
   EXPECT_EQ(json["made_by"]["seed"], "7");
   EXPECT_EQ(json["checks"][0]["equal"], true);
+}
+
+TEST_F(ExplainTest, TextThatLeavesRowsOutStillAddsUp) {
+  ExplainOptions options;
+  Explanation e = of("job", "job-1", options);
+  const std::string whole = explanation_text(e, true);
+  for (int i = 0; i < 10; ++i) e.lines.push_back(e.lines[0]);
+  const std::string part = explanation_text(e);
+  EXPECT_EQ(whole.find("--all"), std::string::npos);
+  EXPECT_NE(part.find("(8 more: --all)"), std::string::npos) << part;
+  EXPECT_EQ(explanation_text(e, true).find("--all"), std::string::npos);
 }
 
 TEST(Rules, EveryRuleOfTheLedgerIsDescribed) {

@@ -5,274 +5,253 @@
 #include <functional>
 #include <vector>
 
-#include "base/text.hpp"
-#include "base/time.hpp"
 #include "answers/answer_format.hpp"
+#include "answers/html_svg.hpp"
+#include "base/text.hpp"
 
 namespace perjoule::answers {
 namespace {
 
-constexpr double kLeft = 46.0, kRight = 8.0, kTop = 8.0, kBottom = 24.0;
-constexpr double kNodeWidth = 12.0, kNodeGap = 6.0;
-constexpr double kLabelHeight = 15.0;      // a node takes at least this much, so that labels do not meet
-constexpr double kSmallestShare = 0.0005;  // of the site: smaller flows are left out of the plot
+using svg::Frame;
+using svg::n;
 
-std::string n(double v) { return base::fixed_text(v, 1); }
-
-std::string svg_open(int width, int height, const std::string& title) {
-  return "<svg role=\"img\" viewBox=\"0 0 " + std::to_string(width) + " " + std::to_string(height) +
-         "\" aria-label=\"" + html_text(title) + "\"><title>" + html_text(title) + "</title>";
+double kilowatts(std::int64_t uj, const ReportHour& h) {
+  return static_cast<double>(uj) * 1e-9 / (static_cast<double>(h.t1_ns - h.t0_ns) * 1e-9);
 }
 
-std::string text_at(double x, double y, const std::string& text, const char* anchor = "start",
-                    const char* cls = "l") {
-  return "<text class=\"" + std::string(cls) + "\" x=\"" + n(x) + "\" y=\"" + n(y) + "\" text-anchor=\"" +
-         anchor + "\">" + html_text(text) + "</text>";
-}
-
-// 1, 2 or 5 times a power of ten, so that about `ticks` of them reach the top.
-double nice_step(double top, int ticks) {
-  if (!(top > 0.0)) return 1.0;
-  const double raw = top / ticks, power = std::pow(10.0, std::floor(std::log10(raw)));
-  for (const double k : {1.0, 2.0, 5.0}) {
-    if (k * power >= raw) return k * power;
-  }
-  return 10.0 * power;
-}
-
-struct Frame {
-  double x0 = kLeft, x1 = 0.0, y0 = kTop, y1 = 0.0;
-  double top = 1.0;  // value at y0
-  double y(double value) const { return y1 - value / top * (y1 - y0); }
+struct Layer {
+  std::string name, cls;
 };
 
-Frame frame_of(int width, int height, double largest) {
-  Frame f;
-  f.x1 = width - kRight;
-  f.y1 = height - kBottom;
-  const double step = nice_step(largest, 4);
-  f.top = std::max(step, std::ceil(largest / step) * step);
-  return f;
-}
+using LayerValue = std::function<std::int64_t(const ReportHour&, std::size_t)>;
 
-std::string grid(const Frame& f, const std::function<std::string(double)>& label) {
-  std::string out;
-  const double step = nice_step(f.top, 4);
-  for (double v = 0.0; v <= f.top * 1.0001; v += step) {
-    out += "<line class=\"g\" x1=\"" + n(f.x0) + "\" x2=\"" + n(f.x1) + "\" y1=\"" + n(f.y(v)) + "\" y2=\"" +
-           n(f.y(v)) + "\"/>";
-    out += text_at(f.x0 - 5, f.y(v) + 4, label(v), "end");
-  }
-  return out;
-}
-
-std::string hour_text(std::int64_t ns) { return time_text(ns).substr(11, 5); }
-
-// Clock times below the axis, about one per 70 units.
-std::string time_axis(const StoreReport& r, const Frame& f) {
-  std::string out;
-  const std::size_t bars = r.hours.size();
-  const auto room = static_cast<std::size_t>(std::max(1.0, (f.x1 - f.x0) / 70.0));
-  std::size_t every = std::max<std::size_t>(1, (bars + room - 1) / room);
-  for (const std::size_t nice : {1U, 2U, 3U, 4U, 6U, 12U, 24U}) {
-    if (nice >= every) {
-      every = nice;
-      break;
-    }
-  }
-  for (std::size_t i = 0; i < bars; i += every) {
-    const double x = f.x0 + (f.x1 - f.x0) * static_cast<double>(i) / static_cast<double>(bars);
-    out += text_at(x, f.y1 + 17, hour_text(r.hours[i].t0_ns), "start");
-  }
-  return out;
-}
-
-std::string span_text(const ReportHour& h) {
-  return hour_text(h.t0_ns) + " to " + hour_text(h.t1_ns) + " UTC";
-}
-
-std::string line_chart(const StoreReport& r, int width, int height, const std::string& title,
-                       const std::string& unit, const char* colour,
-                       const std::function<double(const ReportHour&)>& value) {
-  double largest = 0.0;
+std::string stacked_chart(const StoreReport& r, int width, int height, const std::string& title,
+                          const std::vector<Layer>& layers, const LayerValue& uj) {
+  double lowest = 0.0, highest = 0.0;
   for (const ReportHour& h : r.hours) {
-    if (!std::isnan(value(h))) largest = std::max(largest, value(h));
-  }
-  const Frame f = frame_of(width, height, largest);
-  std::string out = svg_open(width, height, title);
-  out += grid(f, [](double v) { return base::shortest_text(std::round(v * 1000.0) / 1000.0); }) +
-         time_axis(r, f);
-  const double step = (f.x1 - f.x0) / static_cast<double>(r.hours.size());
-  std::string path;
-  bool open = false;  // a gap in the data is a gap in the line
-  for (std::size_t i = 0; i < r.hours.size(); ++i) {
-    const double v = value(r.hours[i]);
-    const double x = f.x0 + step * static_cast<double>(i);
-    if (std::isnan(v)) {
-      open = false;
-      continue;
+    double up = 0.0, down = 0.0;
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      const double kw = kilowatts(uj(h, i), h);
+      (kw > 0.0 ? up : down) += kw;
     }
-    path += (open ? "L" : "M") + n(x) + " " + n(f.y(v)) + "H" + n(x + step);
-    open = true;
+    lowest = std::min(lowest, down), highest = std::max(highest, up);
   }
-  out += "<path d=\"" + path + "\" fill=\"none\" stroke=\"" + colour + "\" stroke-width=\"2\"/>";
-  for (std::size_t i = 0; i < r.hours.size(); ++i) {
-    out += "<rect class=\"h\" x=\"" + n(f.x0 + step * static_cast<double>(i)) + "\" y=\"" + n(f.y0) +
-           "\" width=\"" + n(step) + "\" height=\"" + n(f.y1 - f.y0) + "\"><title>" + span_text(r.hours[i]) +
-           ": " + number_text(value(r.hours[i]), 1) + " " + unit + "</title></rect>";
+  // A residual of some watts below zero shall not cost half of the plot.
+  if (lowest > -0.01 * highest) lowest = 0.0;
+  const Frame f = svg::frame_of(width, height, svg::nice_scale(lowest, highest, 4));
+  std::string out =
+      svg::open(width, height, title,
+                "Highest " + base::fixed_text(highest, 1) + " kW. The table below has the values.");
+  out += svg::grid(f, "kW") + svg::time_axis(r, f);
+  const double step = (f.x1 - f.x0) / static_cast<double>(r.hours.size());
+  for (std::size_t b = 0; b < r.hours.size(); ++b) {
+    const ReportHour& h = r.hours[b];
+    double up = 0.0, down = 0.0;
+    std::string tip = svg::span_text(h), bars;
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      const double kw = kilowatts(uj(h, i), h);
+      tip += "\n" + layers[i].name + ": " + base::fixed_text(kw, 2) + " kW";
+      double& from = kw > 0.0 ? up : down;
+      const double y0 = f.y(std::max(from, from + kw));
+      const double y1 = std::min(f.y1, f.y(std::min(from, from + kw)));
+      if (y1 - y0 >= 0.05) {
+        bars += svg::rect(f.x0 + step * static_cast<double>(b), y0, std::max(0.5, step - 1.5), y1 - y0,
+                          layers[i].cls);
+      }
+      from += kw;
+    }
+    out += "<g>" + bars + svg::title(tip) + "</g>";
   }
   return out + "</svg>";
 }
 
-// ---- the flow
-// ---------------------------------------------------------------------------------------------------
-
-struct FlowNode {
-  std::string label;
-  std::string colour;
-  std::int64_t uj = 0;
-  std::size_t column = 0;
-  std::size_t from = SIZE_MAX;  // the node it comes out of
-  double y = 0.0, height = 0.0, out_y = 0.0;
+struct Line {
+  std::string name, cls;
+  std::vector<double> values;  // NaN: a gap
 };
 
-void add_holder(const StoreReport& r, std::vector<FlowNode>& nodes, std::size_t gpu, const std::string& label,
-                std::int64_t work, std::int64_t idle) {
-  const double least = kSmallestShare * static_cast<double>(r.site_uj);
-  if (static_cast<double>(work + idle) < least) return;
-  const std::size_t holder = nodes.size();
-  nodes.push_back({label, "#4a6fa5", work + idle, 2, gpu});
-  if (static_cast<double>(work) >= least) nodes.push_back({"working", kPartColours[0], work, 3, holder});
-  if (static_cast<double>(idle) >= least) nodes.push_back({"idle", kPartColours[1], idle, 3, holder});
-}
-
-std::vector<FlowNode> flow_nodes(const StoreReport& r) {
-  const auto parts = r.parts_uj();
-  std::vector<FlowNode> nodes{{"Site", "#333333", r.site_uj, 0}};
-  const std::int64_t gpu_uj = parts[0] + parts[1];
-  const std::size_t gpu = nodes.size();
-  nodes.push_back({"GPU", "#4a6fa5", gpu_uj, 1, 0});
-  for (std::size_t p = 2; p < kEnergyParts; ++p) {
-    if (parts[p] <= 0) continue;
-    const std::string title = kEnergyPartTitles[p];
-    nodes.push_back({p == 2 ? "Host" : p == 5 ? "Losses" : title, kPartColours[p], parts[p], 1, 0});
+std::string line_chart(const StoreReport& r, int width, int height, const std::string& title,
+                       const std::string& unit, const std::vector<Line>& lines) {
+  double highest = 0.0;
+  for (const Line& line : lines) {
+    for (const double v : line.values) highest = std::isnan(v) ? highest : std::max(highest, v);
   }
-  std::int64_t train_work = 0, train_idle = 0, free_work = 0, free_idle = 0;
-  std::size_t jobs = 0;
-  for (const ReportConsumer& c : r.consumers) {
-    if (c.serving) {
-      add_holder(r, nodes, gpu, c.job.empty() ? c.model : c.job, c.gpu_direct_uj, c.gpu_idle_uj);
-    } else if (!c.job.empty()) {
-      train_work += c.gpu_direct_uj, train_idle += c.gpu_idle_uj;
-      jobs += c.gpu_direct_uj + c.gpu_idle_uj > 0 ? 1 : 0;
-    } else {
-      free_work += c.gpu_direct_uj, free_idle += c.gpu_idle_uj;
+  const Frame f = svg::frame_of(width, height, svg::nice_scale(0.0, highest, 4));
+  std::string out =
+      svg::open(width, height, title,
+                "Highest " + base::fixed_text(highest, 1) + " " + unit + ". The table below has the values.");
+  out += svg::grid(f, unit) + svg::time_axis(r, f);
+  const double step = (f.x1 - f.x0) / static_cast<double>(r.hours.size());
+  for (const Line& line : lines) {
+    std::string path;
+    bool open = false;  // a gap in the data is a gap in the line
+    for (std::size_t i = 0; i < line.values.size(); ++i) {
+      const double v = line.values[i], x = f.x0 + step * static_cast<double>(i);
+      if (!std::isnan(v)) path += (open ? "L" : "M") + n(x) + " " + n(f.y(v)) + "H" + n(x + step);
+      open = !std::isnan(v);
     }
+    out += "<path class=\"line " + line.cls + "\" d=\"" + path + "\"/>";
   }
-  add_holder(r, nodes, gpu, std::to_string(jobs) + " jobs", train_work, train_idle);
-  add_holder(r, nodes, gpu, "not reserved", free_work, free_idle);
-  return nodes;
+  for (std::size_t i = 0; i < r.hours.size(); ++i) {
+    std::string tip = svg::span_text(r.hours[i]);
+    for (const Line& line : lines) {
+      const double v = line.values[i];
+      tip += "\n" + line.name + ": " + (std::isnan(v) ? "missing" : base::fixed_text(v, 1) + " " + unit);
+    }
+    out += "<g>" + svg::rect(f.x0 + step * static_cast<double>(i), f.y0, step, f.y1 - f.y0, "h") +
+           svg::title(tip) + "</g>";
+  }
+  return out + "</svg>";
 }
 
-// Returns the height that is needed.
-double place(std::vector<FlowNode>& nodes, double height) {
-  const double scale = height / static_cast<double>(nodes[0].uj);
-  std::array<double, 4> y{};
-  double needed = height;
-  for (FlowNode& node : nodes) {
-    node.height = std::max(1.0, static_cast<double>(node.uj) * scale);
-    node.y = std::max(y[node.column], node.from == SIZE_MAX ? 0.0 : nodes[node.from].y);
-    node.out_y = node.y;
-    y[node.column] = node.y + std::max(node.height, kLabelHeight) + kNodeGap;
-    needed = std::max(needed, y[node.column]);
+// One mark per role, told apart by its form as well as by its colour.
+std::string mark(double x, double y, const ReportSaving& s) {
+  const auto path = [](const std::string& d, const char* cls) {
+    return "<path class=\"" + std::string(cls) + "\" d=\"" + d + "\"/>";
+  };
+  const auto point = [&](double dx, double dy) { return n(x + dx) + " " + n(y + dy); };
+  if (s.ours()) {
+    return path("M" + point(0, -8) + "L" + point(8, 6) + "L" + point(-8, 6) + "Z", "m3");
   }
-  return needed;
+  if (s.baseline == "strong") {
+    return path("M" + point(0, -8) + "L" + point(8, 0) + "L" + point(0, 8) + "L" + point(-8, 0) + "Z", "m2");
+  }
+  if (s.baseline == "usual") {
+    return path("M" + point(-6, -6) + "H" + n(x + 6) + "V" + n(y + 6) + "H" + n(x - 6) + "Z", "m1");
+  }
+  return "<circle class=\"m0\" cx=\"" + n(x) + "\" cy=\"" + n(y) + "\" r=\"9\"/>";
 }
 
-std::string band(double x0, double y0, double x1, double y1, double height, const std::string& colour,
-                 const std::string& tip) {
-  const double mid = (x0 + x1) / 2;
-  return "<path d=\"M" + n(x0) + " " + n(y0) + "C" + n(mid) + " " + n(y0) + " " + n(mid) + " " + n(y1) + " " +
-         n(x1) + " " + n(y1) + "V" + n(y1 + height) + "C" + n(mid) + " " + n(y1 + height) + " " + n(mid) +
-         " " + n(y0 + height) + " " + n(x0) + " " + n(y0 + height) + "Z\" fill=\"" + colour +
-         "\" fill-opacity=\".35\"><title>" + html_text(tip) + "</title></path>";
+struct RulePoint {
+  const ReportSaving* saving;
+  double x, y, label_y;
+};
+
+// Labels stand in a column on the right, in the order of their points, none nearer than a line to the next.
+void spread_labels(std::vector<RulePoint>& points, double top, double bottom) {
+  constexpr double kLine = 17.0;
+  std::stable_sort(points.begin(), points.end(), [](const RulePoint& a, const RulePoint& b) {
+    return std::abs(a.y - b.y) > 0.5 ? a.y < b.y : a.x > b.x;
+  });
+  double next = top;
+  for (RulePoint& p : points) next = (p.label_y = std::max(p.y, next)) + kLine;
+  double limit = bottom;
+  for (auto p = points.rbegin(); p != points.rend(); ++p) {
+    p->label_y = std::min(p->label_y, limit);
+    limit = p->label_y - kLine;
+  }
+}
+
+std::string rule_name(const ReportSaving& s) {
+  if (s.policy == kRecordedRun) return "this run";
+  return s.policy == s.rule ? s.rule : s.policy + " " + s.rule;
 }
 
 }  // namespace
 
-std::string power_chart(const StoreReport& r, int width, int height) {
-  double largest = 0.0;
-  for (const ReportHour& h : r.hours) {
-    double sum = 0.0;
-    for (std::size_t p = 0; p < kEnergyParts; ++p) sum += std::max(0.0, h.mean_power_w(p));
-    largest = std::max(largest, sum * 1e-3);
-  }
-  const Frame f = frame_of(width, height, largest);
-  std::string out = svg_open(width, height, "Mean site power over time in kilowatts, stacked by part");
-  out += grid(f, [](double v) { return base::shortest_text(std::round(v * 1000.0) / 1000.0); }) +
-         time_axis(r, f);
-  const double step = (f.x1 - f.x0) / static_cast<double>(r.hours.size());
-  for (std::size_t i = 0; i < r.hours.size(); ++i) {
-    const ReportHour& h = r.hours[i];
-    double below = 0.0;
-    std::string tip = span_text(h);
-    out += "<g>";
-    for (std::size_t p = 0; p < kEnergyParts; ++p) {
-      const double kw = std::max(0.0, h.mean_power_w(p) * 1e-3);
-      out += "<rect x=\"" + n(f.x0 + step * static_cast<double>(i)) + "\" y=\"" + n(f.y(below + kw)) +
-             "\" width=\"" + n(std::max(0.5, step - 1.5)) + "\" height=\"" + n(f.y(below) - f.y(below + kw)) +
-             "\" fill=\"" + kPartColours[p] + "\"/>";
-      tip += "\n" + std::string(kEnergyPartTitles[p]) + ": " + base::fixed_text(h.mean_power_w(p) * 1e-3, 2) +
-             " kW";
-      below += kw;
-    }
-    out += "<title>" + html_text(tip) + "</title></g>";
-  }
-  return out + "</svg>";
+std::string share_chart(const StoreReport& r, int width, int height) {
+  std::vector<Layer> layers;
+  for (std::size_t s = 0; s < 4; ++s)
+    layers.push_back({std::string(energy::kShareNames[s]), "s" + std::to_string(s)});
+  return stacked_chart(r, width, height, "Mean site power over time in kilowatts, stacked by share", layers,
+                       [](const ReportHour& h, std::size_t i) { return h.by_share_uj[i]; });
+}
+
+std::string kind_chart(const StoreReport& r, int width, int height) {
+  std::vector<Layer> layers;
+  for (std::size_t k = 0; k < kEnergyKinds; ++k)
+    layers.push_back({kEnergyKindTitles[k], "k" + std::to_string(k)});
+  return stacked_chart(r, width, height, "Mean site power over time in kilowatts, stacked by kind of device",
+                       layers, [](const ReportHour& h, std::size_t i) { return h.by_kind_uj[i]; });
 }
 
 std::string idle_chart(const StoreReport& r, int width, int height) {
-  return line_chart(r, width, height, "Share of GPU energy drawn idle, in percent", "%", kPartColours[0],
-                    [](const ReportHour& h) {
-                      const std::int64_t gpu = h.energy_uj[0] + h.energy_uj[1];
-                      return gpu == 0
-                                 ? std::nan("")
-                                 : 100.0 * static_cast<double>(h.energy_uj[1]) / static_cast<double>(gpu);
-                    });
+  Line line{"idle share", "c0", {}};
+  for (const ReportHour& h : r.hours) {
+    const std::int64_t gpu = h.energy_uj[0] + h.energy_uj[1];
+    line.values.push_back(gpu == 0 ? std::nan("")
+                                   : 100.0 * static_cast<double>(h.energy_uj[1]) / static_cast<double>(gpu));
+  }
+  return line_chart(r, width, height, "Share of GPU energy drawn idle over time", "%", {line});
 }
 
 std::string carbon_chart(const StoreReport& r, int width, int height) {
   if (r.carbon.empty()) return "";
-  return line_chart(r, width, height, "Carbon intensity of the grid, grams of CO2 equivalent per kWh",
-                    "g/kWh", kPartColours[2], [](const ReportHour& h) { return h.g_per_kwh; });
+  std::vector<Line> lines;
+  std::vector<std::string> regions;
+  for (const ReportCarbon& c : r.carbon) {
+    auto it = std::find(regions.begin(), regions.end(), c.region);
+    if (it == regions.end()) it = regions.insert(regions.end(), c.region);
+    const auto colour = std::min<std::ptrdiff_t>(4, it - regions.begin());
+    lines.push_back({c.region + " " + c.kind,
+                     "c" + std::to_string(colour) + (c.kind == "marginal" ? " dash" : ""), c.g_per_kwh});
+  }
+  return line_chart(r, width, height, "Carbon intensity of the grid over time", "g CO2e/kWh", lines);
 }
 
-std::string flow_chart(const StoreReport& r, int width, int height) {
-  if (r.site_uj <= 0) return "";
-  std::vector<FlowNode> nodes = flow_nodes(r);
-  const double needed = place(nodes, height) + 2 * kNodeGap;
-  std::string out = svg_open(width, static_cast<int>(std::ceil(needed)), "Where the site's energy went");
-  const double label_room = 185.0;
-  const double step = (width - label_room - kNodeWidth) / 3.0;
-  std::string marks, labels;
-  for (FlowNode& node : nodes) {
-    const double x = step * static_cast<double>(node.column);
-    const std::string amount = energy_text(node.uj) + ", " +
-                               percent_text(static_cast<double>(node.uj), static_cast<double>(r.site_uj));
-    const std::string tip = node.label + ": " + amount + " of the site";
-    if (node.from != SIZE_MAX) {
-      FlowNode& from = nodes[node.from];
-      out += band(step * static_cast<double>(from.column) + kNodeWidth, from.out_y + kNodeGap, x,
-                  node.y + kNodeGap, node.height, node.colour, tip);
-      from.out_y += node.height;
-    }
-    marks += "<rect x=\"" + n(x) + "\" y=\"" + n(node.y + kNodeGap) + "\" width=\"" + n(kNodeWidth) +
-             "\" height=\"" + n(node.height) + "\" fill=\"" + node.colour + "\"><title>" + html_text(tip) +
-             "</title></rect>";
-    labels += text_at(x + kNodeWidth + 5, node.y + kNodeGap + std::max(4.0, node.height / 2) + 4,
-                      node.label + " " + amount, "start", "l b");
+std::string rules_chart(const StoreReport& r, int width, int height) {
+  std::vector<RulePoint> points;
+  double x_low = 1e300, x_high = 0.0, y_low = 1e300, y_high = 0.0;
+  for (const ReportSaving& s : r.savings) {
+    if (std::isnan(s.p99_ms)) continue;
+    const double x = s.p99_ms * 1e-3, y = static_cast<double>(s.site_uj) / 3.6e12;
+    points.push_back({&s, x, y, 0.0});
+    x_low = std::min(x_low, x), x_high = std::max(x_high, x);
+    y_low = std::min(y_low, y), y_high = std::max(y_high, y);
   }
-  return out + marks + labels + "</svg>";
+  if (points.empty()) return "";
+  const double room = 150.0;
+  const double pad_x = 0.05 * std::max(x_high - x_low, 1e-6), pad_y = 0.05 * std::max(y_high - y_low, 1e-6);
+  Frame f = svg::frame_of(width, height, svg::nice_scale(y_low - pad_y, y_high + pad_y, 4));
+  f.x1 -= room, f.y1 -= 18;
+  const svg::Scale across = svg::nice_scale(x_low - pad_x, x_high + pad_x, width < 400 ? 3 : 5);
+  std::string out = svg::open(
+      width, height, "P99 latency against site energy of the compared rules",
+      std::to_string(points.size()) + " rules; lower left is better. The table above has the values.");
+  out += svg::grid(f, "site energy, kWh (not from 0)");
+  for (double v = across.lo; v <= across.hi + 1e-9 * across.step; v += across.step) {
+    const double x = across.at(v, f.x0, f.x1);
+    out += "<path class=\"g\" d=\"M" + n(x) + " " + n(f.y0) + "V" + n(f.y1) + "\"/>" +
+           svg::text_at(x, f.y1 + 16, svg::tick_text(v), "middle");
+  }
+  out += svg::text_at((f.x0 + f.x1) / 2, f.y1 + 34, "P99 latency, s (not from 0)", "middle", "l u");
+  for (RulePoint& p : points) p.x = across.at(p.x, f.x0, f.x1), p.y = f.y(p.y);
+  spread_labels(points, f.y0 + 6, f.y1);
+  std::string labels;
+  // Ours last: it is not hidden by what it is compared with.
+  std::stable_sort(points.begin(), points.end(), [](const RulePoint& a, const RulePoint& b) {
+    return !a.saving->ours() && b.saving->ours();
+  });
+  for (const RulePoint& p : points) {
+    out += "<path class=\"lead\" d=\"M" + n(p.x) + " " + n(p.y) + "L" + n(f.x1 + 4) + " " + n(p.label_y) +
+           "H" + n(f.x1 + 8) + "\"/>";
+    labels += "<g>" + mark(p.x, p.y, *p.saving) +
+              svg::text_at(f.x1 + 11, p.label_y + 4, rule_name(*p.saving), "start",
+                           p.saving->ours() ? "l o" : "l") +
+              svg::title(rule_name(*p.saving) + ": " + energy_text(p.saving->site_uj) + ", P99 " +
+                         base::fixed_text(p.saving->p99_ms * 1e-3, 2) + " s, missed " +
+                         base::group_digits(p.saving->missed)) +
+              "</g>";
+  }
+  return out + labels + "</svg>";
+}
+
+std::string action_chart(const StoreReport& r, const ReportAction& action, int width, int height) {
+  std::int64_t highest = 0;
+  for (const std::int64_t c : action.by_hour) highest = std::max(highest, c);
+  const Frame f = svg::frame_of(width, height, svg::nice_scale(0.0, static_cast<double>(highest), 3));
+  std::string out = svg::open(
+      width, height, action.policy + ", " + action.action + ": decisions over time",
+      base::group_digits(action.count) + " in all, at most " + base::group_digits(highest) + " in one bar.");
+  out += svg::grid(f, "decisions") + svg::time_axis(r, f);
+  const double step = (f.x1 - f.x0) / static_cast<double>(r.hours.size());
+  for (std::size_t i = 0; i < action.by_hour.size(); ++i) {
+    const double y = f.y(static_cast<double>(action.by_hour[i]));
+    out += "<g>" +
+           svg::rect(f.x0 + step * static_cast<double>(i), y, std::max(0.5, step - 1.5), f.y1 - y, "s0") +
+           svg::title(svg::span_text(r.hours[i]) + ": " + base::group_digits(action.by_hour[i])) + "</g>";
+  }
+  return out + "</svg>";
 }
 
 }  // namespace perjoule::answers

@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <tuple>
 #include <unordered_map>
 
 #include "answers/store_view.hpp"
+#include "base/text.hpp"
+#include "base/time.hpp"
 
 namespace perjoule::answers {
 namespace {
@@ -29,6 +32,22 @@ EnergyPart part_of(const MeterInfo& m) {
   return EnergyPart::kLosses;
 }
 
+EnergyKind kind_of(const MeterInfo& m) {
+  switch (part_of(m)) {
+    case EnergyPart::kCooling:
+      return EnergyKind::kCooling;
+    case EnergyPart::kNetwork:
+      return EnergyKind::kNetwork;
+    case EnergyPart::kLosses:
+      return EnergyKind::kLosses;
+    default:
+      break;
+  }
+  const auto& names = kEnergyKindNames;
+  const auto it = std::find(names.begin(), names.end(), m.kind);
+  return it == names.end() ? EnergyKind::kLosses : static_cast<EnergyKind>(it - names.begin());
+}
+
 // Length of a bar of the series: an hour, less for a short run, more for a long one.
 std::int64_t bar_length(const StoreSpan& span) {
   const std::int64_t length = span.end_ns - span.first_ns;
@@ -40,8 +59,14 @@ std::int64_t bar_length(const StoreSpan& span) {
 
 class Reporter {
  public:
-  Reporter(const bus::StoreReader& store, const ReportOptions& options, StoreSpan span)
-      : store_(store), options_(options), span_(span), bar_(bar_length(span)) {}
+  // `span` is what the window leaves of the store.
+  Reporter(const bus::StoreReader& store, const ReportOptions& options, StoreSpan span, bool whole)
+      : store_(store),
+        options_(options),
+        span_(span),
+        window_{span.first_ns, span.end_ns},
+        whole_(whole),
+        bar_(bar_length(span)) {}
 
   base::Result<StoreReport> go() {
     describe();
@@ -49,6 +74,7 @@ class Reporter {
     PJ_TRY(read_joules());
     PJ_TRY(read_requests());
     PJ_TRY(read_jobs());
+    PJ_TRY(read_decisions());
     PJ_TRY(read_carbon());
     PJ_TRY(read_savings());
     if (options_.check_equalities) {
@@ -56,6 +82,7 @@ class Reporter {
       out_.equalities_checked = true;
     }
     finish();
+    add_recorded_run();
     return std::move(out_);
   }
 
@@ -75,15 +102,17 @@ class Reporter {
     out_.t1_ns = span_.end_ns;
     out_.window_length_ns = span_.window_length_ns;
     out_.consumers_shown = options_.consumers;
+    out_.whole = whole_;
     for (const bus::Table t : {Table::kMeters, Table::kJoules, Table::kSamples, Table::kRequests,
                                Table::kJobs, Table::kDecisions, Table::kCarbon}) {
       out_.table_rows.emplace_back(bus::schema_of(t).name, store_.rows(t));
     }
-    out_.decisions = static_cast<std::int64_t>(store_.rows(Table::kDecisions));
     const auto bars = static_cast<std::size_t>((span_.end_ns - span_.first_ns + bar_ - 1) / bar_);
     for (std::size_t i = 0; i < bars; ++i) {
       const std::int64_t t0 = span_.first_ns + static_cast<std::int64_t>(i) * bar_;
-      out_.hours.push_back({t0, std::min(t0 + bar_, span_.end_ns), {}, energy::kAbsent});
+      ReportHour hour;
+      hour.t0_ns = t0, hour.t1_ns = std::min(t0 + bar_, span_.end_ns), hour.g_per_kwh = energy::kAbsent;
+      out_.hours.push_back(hour);
     }
     site_by_window_.resize(
         static_cast<std::size_t>((span_.end_ns - span_.first_ns) / span_.window_length_ns) + 1);
@@ -98,41 +127,60 @@ class Reporter {
   base::Status read_meters() {
     std::vector<std::vector<std::int64_t>> by_meter;
     const auto on_reading = [&](std::size_t m, const MeterReading& r) {
-      if (by_meter.size() <= m) by_meter.resize(m + 1, std::vector<std::int64_t>(out_.hours.size() + 1));
-      by_meter[m][bar_of(r.window_ns)] += r.energy_uj;
-      out_.quality = energy::worse(out_.quality, r.quality);
-      out_.simulated = out_.simulated || r.quality == Quality::kSimulated;
-    };
-    PJ_ASSIGN(meters_, MeterCatalog::load(store_, {}, on_reading));
-    for (std::size_t m = 0; m < meters_.size(); ++m) {
-      const MeterInfo& info = meters_[m];
-      for (std::size_t h = 0; h < out_.hours.size(); ++h) {
-        const std::int64_t uj = by_meter[m][h];
-        out_.hours[h].energy_uj[index_of(part_of(info))] += uj;
-        if (info.parent_index != kNoMeter) {
-          out_.hours[h].energy_uj[index_of(part_of(meters_[info.parent_index]))] -= uj;
-        }
-        if (info.parent.empty()) out_.site_uj += uj;
-        if (info.kind == "node" || info.kind == "switch") out_.it_uj += uj;
-        if (info.kind == "gpu") out_.gpu_uj += uj;
+      if (by_meter.size() <= m) {
+        by_meter.resize(m + 1, std::vector<std::int64_t>(out_.hours.size()));
+        out_.meters.resize(m + 1);
       }
-    }
+      by_meter[m][bar_of(r.window_ns)] += r.energy_uj;
+      out_.meters[m].quality = energy::worse(out_.meters[m].quality, r.quality);
+      out_.meters[m].off.add(r.energy_uj, r.uncertainty_ppm);
+    };
+    PJ_ASSIGN(meters_, MeterCatalog::load(store_, window_, on_reading));
+    out_.meters.resize(meters_.size());
+    for (std::size_t m = 0; m < meters_.size(); ++m) take_meter(m, by_meter[m]);
     return base::ok_status();
   }
 
+  void take_meter(std::size_t m, const std::vector<std::int64_t>& by_hour) {
+    const MeterInfo& info = meters_[m];
+    ReportMeter& meter = out_.meters[m];
+    meter.name = info.name, meter.rack = info.rack, meter.node = info.node;
+    meter.kind = info.kind, meter.zone = info.zone, meter.parent = info.parent_index;
+    for (std::size_t h = 0; h < by_hour.size(); ++h) {
+      meter.energy_uj += by_hour[h];
+      out_.hours[h].energy_uj[index_of(part_of(info))] += by_hour[h];
+      if (info.parent_index != kNoMeter) {
+        out_.hours[h].energy_uj[index_of(part_of(meters_[info.parent_index]))] -= by_hour[h];
+      }
+    }
+    const auto count = [&](std::int64_t& sum, UncertainSum& off) {
+      sum += meter.energy_uj;
+      off.uj += meter.off.uj, off.off_uj += meter.off.off_uj;
+    };
+    if (info.parent.empty()) count(out_.site_uj, out_.site_off);
+    if (info.kind == "node" || info.kind == "switch") count(out_.it_uj, out_.it_off);
+    if (info.kind == "gpu") count(out_.gpu_uj, out_.gpu_off), ++out_.gpus;
+    if (info.kind == "node") ++out_.nodes;
+    std::int64_t cooling = 0;
+    if (info.zone == "cooling" && (info.parent.empty() || meters_[info.parent_index].zone != "cooling")) {
+      count(cooling, out_.cooling_off);
+    }
+    out_.quality = energy::worse(out_.quality, meter.quality);
+    out_.simulated = out_.simulated || meter.quality == Quality::kSimulated;
+  }
+
   base::Status read_joules() {
-    static const std::vector<std::string> kColumns{"window_ns", "meter", "energy_uj", "share",  "quality",
-                                                   "tenant",    "job",   "model",     "request"};
-    return store_.scan({Table::kJoules, kColumns, {}}, [this](const Batch& b) { return add_joules(b); });
+    static const std::vector<std::string> kColumns{"window_ns", "meter",          "energy_uj", "share",
+                                                   "quality",   "tenant",         "job",       "model",
+                                                   "request",   "uncertainty_ppm"};
+    return store_.scan({Table::kJoules, kColumns, window_}, [this](const Batch& b) { return add_joules(b); });
   }
 
   base::Status add_joules(const Batch& b) {
     const CodeValues<std::size_t> share(
         b.columns[3], 3, [](std::string_view s) { return static_cast<std::size_t>(share_or_residual(s)); });
-    const CodeValues<char> gpu(b.columns[1], 0, [&](std::string_view name) {
-      const std::size_t m = meters_.find(name);
-      return static_cast<char>(m != kNoMeter && meters_[m].kind == "gpu" ? 1 : 0);
-    });
+    const CodeValues<std::size_t> meter(b.columns[1], kNoMeter,
+                                        [&](std::string_view name) { return meters_.find(name); });
     const CodeValues<Quality> quality(b.columns[4], Quality::kMissing, quality_or_missing);
     const auto intern = [&](std::string_view s) { return symbols_.intern(s).id; };
     const CodeValues<std::uint32_t> tenant(b.columns[5], 0U, intern), job(b.columns[6], 0U, intern),
@@ -140,24 +188,37 @@ class Reporter {
     GroupKey last_key{};
     ReportConsumer* group = nullptr;
     for (std::size_t r = 0; r < b.rows; ++r) {
-      const std::int64_t uj = b.columns[2].ints[r];
+      const std::int64_t uj = b.columns[2].ints[r], ppm = b.columns[9].ints[r];
       const std::size_t s = share.at(r);
       const GroupKey key{tenant.at(r), job.at(r), model.at(r)};
       if (group == nullptr || key != last_key) group = &groups_[key], last_key = key;
       group->by_share_uj[s] += uj;
+      group->off.add(uj, ppm);
       group->quality = energy::worse(group->quality, quality.at(r));
       out_.by_share_uj[s] += uj;
-      if (!b.columns[8].is_null(r)) out_.serving_direct_uj += uj, group->serving = true;
-      if (gpu.at(r) == 0) continue;
-      if (s == 0) group->gpu_direct_uj += uj;
-      if (s != 1) continue;
-      group->gpu_idle_uj += uj;
-      out_.gpu_idle_uj += uj;
-      auto& parts = out_.hours[bar_of(b.columns[0].ints[r])].energy_uj;
-      parts[index_of(EnergyPart::kGpuWork)] -= uj;
-      parts[index_of(EnergyPart::kGpuIdle)] += uj;
+      if (!b.columns[8].is_null(r)) {
+        out_.serving_direct_uj += uj, out_.serving_off.add(uj, ppm), group->serving = true;
+      }
+      count_on_meter(*group, meter.at(r), s, bar_of(b.columns[0].ints[r]), uj);
     }
     return base::ok_status();
+  }
+
+  void count_on_meter(ReportConsumer& group, std::size_t m, std::size_t share, std::size_t bar,
+                      std::int64_t uj) {
+    const EnergyKind kind = m == kNoMeter ? EnergyKind::kLosses : kind_of(meters_[m]);
+    ReportHour& hour = out_.hours[bar];
+    hour.by_share_uj[share] += uj;
+    hour.by_kind_uj[static_cast<std::size_t>(kind)] += uj;
+    group.by_kind_uj[static_cast<std::size_t>(kind)] += uj;
+    if (m != kNoMeter) out_.meters[m].own_uj[share] += uj;
+    if (kind != EnergyKind::kGpu) return;
+    if (share == 0) group.gpu_direct_uj += uj;
+    if (share != 1) return;
+    group.gpu_idle_uj += uj;
+    out_.gpu_idle_uj += uj;
+    hour.energy_uj[index_of(EnergyPart::kGpuWork)] -= uj;
+    hour.energy_uj[index_of(EnergyPart::kGpuIdle)] += uj;
   }
 
   struct Times {
@@ -199,7 +260,7 @@ class Reporter {
     PJ_TRY(store_.scan({Table::kRequests,
                         {"tenant", "model", "latency_ms", "ttft_ms", "slo_met", "output_tokens",
                          "input_tokens", "energy_uj"},
-                        {}},
+                        window_},
                        on_batch));
     if (all.row.finished == 0) return base::ok_status();
     out_.latency.push_back(all.finish());
@@ -211,11 +272,37 @@ class Reporter {
   }
 
   base::Status read_jobs() {
-    return store_.scan({Table::kJobs, {"t_end_ns"}, {}}, [this](const Batch& b) -> base::Status {
+    return store_.scan({Table::kJobs, {"t_end_ns"}, window_}, [this](const Batch& b) -> base::Status {
       for (std::size_t r = 0; r < b.rows; ++r) out_.jobs_ended += b.columns[0].is_null(r) ? 0 : 1;
       out_.jobs += static_cast<std::int64_t>(b.rows);
       return base::ok_status();
     });
+  }
+
+  base::Status read_decisions() {
+    std::map<std::pair<std::string, std::string>, std::pair<ReportAction, std::set<std::string>>> actions;
+    const auto on_batch = [&](const Batch& b) -> base::Status {
+      for (std::size_t r = 0; r < b.rows; ++r) {
+        auto& [action, targets] =
+            actions[{std::string(b.columns[1].text(r)), std::string(b.columns[2].text(r))}];
+        action.by_hour.resize(out_.hours.size());
+        ++action.count, ++out_.decisions;
+        action.undone += b.columns[4].bools[r] != 0 ? 1 : 0;
+        action.expected_saving_uj += b.columns[5].ints[r];
+        ++action.by_hour[bar_of(b.columns[0].ints[r])];
+        targets.emplace(b.columns[3].text(r));
+      }
+      return base::ok_status();
+    };
+    PJ_TRY(store_.scan(
+        {Table::kDecisions, {"t_ns", "policy", "action", "target", "undone", "expected_saving_uj"}, window_},
+        on_batch));
+    for (auto& [key, found] : actions) {
+      std::tie(found.first.policy, found.first.action) = key;
+      found.first.targets = found.second.size();
+      out_.actions.push_back(std::move(found.first));
+    }
+    return base::ok_status();
   }
 
   // Grams of the site: window by window, as a factor changes with the hour.
@@ -223,8 +310,9 @@ class Reporter {
     PJ_ASSIGN(const auto series, load_carbon(store_));
     PJ_TRY(site_windows());
     for (const CarbonFactors& f : series) {
-      ReportCarbon c{f.region, f.kind,          f.source,
-                     0.0,      energy::kAbsent, energy::worse(f.quality, out_.quality)};
+      ReportCarbon c{f.region, f.kind, f.source, 0.0, energy::kAbsent, energy::worse(f.quality, out_.quality),
+                     {}};
+      for (const ReportHour& h : out_.hours) c.g_per_kwh.push_back(f.mean(h.t0_ns, h.t1_ns));
       for (std::size_t w = 0; w < site_by_window_.size(); ++w) {
         if (site_by_window_[w] == 0) continue;
         const std::int64_t t0 = span_.first_ns + static_cast<std::int64_t>(w) * span_.window_length_ns;
@@ -233,23 +321,25 @@ class Reporter {
       if (out_.site_uj != 0) c.mean_g_per_kwh = c.grams / (static_cast<double>(out_.site_uj) / 3.6e12);
       out_.carbon.push_back(std::move(c));
     }
-    if (!series.empty()) {
-      for (ReportHour& h : out_.hours) h.g_per_kwh = series[0].mean(h.t0_ns, h.t1_ns);
-    }
+    const auto charged = std::find_if(out_.carbon.begin(), out_.carbon.end(),
+                                      [](const ReportCarbon& c) { return c.kind == "average"; });
+    if (charged == out_.carbon.end()) return base::ok_status();
+    std::rotate(out_.carbon.begin(), charged, charged + 1);
+    for (std::size_t h = 0; h < out_.hours.size(); ++h) out_.hours[h].g_per_kwh = out_.carbon[0].g_per_kwh[h];
     return base::ok_status();
   }
 
   base::Status site_windows() {
-    return store_.scan(
-        {Table::kMeters, {"window_ns", "parent", "energy_uj"}, {}}, [this](const Batch& b) -> base::Status {
-          for (std::size_t r = 0; r < b.rows; ++r) {
-            if (!b.columns[1].is_null(r)) continue;
-            const auto w =
-                static_cast<std::size_t>((b.columns[0].ints[r] - span_.first_ns) / span_.window_length_ns);
-            site_by_window_[std::min(w, site_by_window_.size() - 1)] += b.columns[2].ints[r];
-          }
-          return base::ok_status();
-        });
+    return store_.scan({Table::kMeters, {"window_ns", "parent", "energy_uj"}, window_},
+                       [this](const Batch& b) -> base::Status {
+                         for (std::size_t r = 0; r < b.rows; ++r) {
+                           if (!b.columns[1].is_null(r)) continue;
+                           const auto w = static_cast<std::size_t>((b.columns[0].ints[r] - span_.first_ns) /
+                                                                   span_.window_length_ns);
+                           site_by_window_[std::min(w, site_by_window_.size() - 1)] += b.columns[2].ints[r];
+                         }
+                         return base::ok_status();
+                       });
   }
 
   base::Status read_savings() {
@@ -270,6 +360,16 @@ class Reporter {
     return base::ok_status();
   }
 
+  // The run in the store beside the rules it was compared with; only as a whole is it one of them.
+  void add_recorded_run() {
+    if (out_.savings.empty() || !whole_ || out_.latency.empty()) return;
+    const ReportLatency& all = out_.latency[0];
+    const auto policies = out_.meta.find("policies");
+    out_.savings.push_back({kRecordedRun, policies == out_.meta.end() ? "" : policies->second, "ours",
+                            out_.site_uj, out_.gpu_uj, all.p50_ms, all.p95_ms, all.p99_ms, all.missed,
+                            all.finished, out_.serving_gpu_uj});
+  }
+
   static ReportSaving saving_of(const Json& j) {
     const auto text = [&](const char* key) {
       const auto it = j.find(key);
@@ -283,8 +383,11 @@ class Reporter {
     const auto whole = [&](const char* key) {
       return j.contains(key) && j[key].is_number_integer() ? j[key].get<std::int64_t>() : std::int64_t{0};
     };
-    return {text("policy"), text("rule"),   text("baseline"), whole("site_uj"), whole("gpu_uj"),
-            real("p50_ms"), real("p95_ms"), real("p99_ms"),   whole("missed"),  whole("finished")};
+    ReportSaving row{text("policy"),  text("rule"),      text("baseline"), whole("site_uj"),
+                     whole("gpu_uj"), real("p50_ms"),    real("p95_ms"),   real("p99_ms"),
+                     whole("missed"), whole("finished"), std::nullopt};
+    if (j.contains("serving_gpu_uj")) row.serving_gpu_uj = whole("serving_gpu_uj");
+    return row;
   }
 
   void finish() {
@@ -295,6 +398,7 @@ class Reporter {
       out_.joules_uj += group.total_uj();
       out_.quality = energy::worse(out_.quality, group.quality);
       out_.simulated = out_.simulated || group.quality == Quality::kSimulated;
+      if (group.serving) out_.serving_gpu_uj += group.gpu_direct_uj + group.gpu_idle_uj;
       out_.consumers.push_back(std::move(group));
     }
     std::sort(out_.consumers.begin(), out_.consumers.end(),
@@ -308,6 +412,8 @@ class Reporter {
   const bus::StoreReader& store_;
   const ReportOptions& options_;
   StoreSpan span_;
+  bus::TimeWindow window_;
+  bool whole_;
   std::int64_t bar_;
   StoreReport out_;
   MeterCatalog meters_;
@@ -340,6 +446,24 @@ std::array<std::int64_t, kEnergyParts> StoreReport::parts_uj() const {
   return out;
 }
 
+std::array<std::int64_t, kEnergyKinds> StoreReport::kinds_uj() const {
+  std::array<std::int64_t, kEnergyKinds> out{};
+  for (const ReportHour& h : hours) {
+    for (std::size_t k = 0; k < kEnergyKinds; ++k) out[k] += h.by_kind_uj[k];
+  }
+  return out;
+}
+
+void UncertainSum::add(std::int64_t energy_uj, std::int64_t ppm) {
+  const double size = std::abs(static_cast<double>(energy_uj));
+  uj += static_cast<double>(energy_uj);
+  off_uj += size * static_cast<double>(ppm) * 1e-6;
+}
+
+std::int64_t UncertainSum::ppm() const {
+  return std::abs(uj) > 0.0 ? std::llround(off_uj / std::abs(uj) * 1e6) : -1;
+}
+
 double StoreReport::pue() const { return ratio(site_uj, it_uj); }
 double StoreReport::idle_share() const { return ratio(gpu_idle_uj, gpu_uj); }
 double StoreReport::joules_per_token() const { return ratio(serving_direct_uj, output_tokens) * 1e-6; }
@@ -370,9 +494,38 @@ double below_none(const StoreReport& r, const ReportSaving& row) {
   return energy::kAbsent;
 }
 
+double serving_below_none(const StoreReport& r, const ReportSaving& row) {
+  for (const ReportSaving& s : r.savings) {
+    if (s.policy != "none" || &s == &row || !s.serving_gpu_uj || !row.serving_gpu_uj) continue;
+    return 1.0 - ratio(*row.serving_gpu_uj, *s.serving_gpu_uj);
+  }
+  return energy::kAbsent;
+}
+
 base::Result<StoreReport> store_report(const bus::StoreReader& store, const ReportOptions& options) {
-  PJ_ASSIGN(const StoreSpan span, span_of(store));
-  return Reporter(store, options, span).go();
+  PJ_ASSIGN(const StoreSpan all, span_of(store));
+  StoreSpan span = all;
+  // To whole settlement windows, each taken when it starts inside.
+  const auto first_from = [&](std::int64_t t, std::int64_t otherwise) {
+    if (t <= all.first_ns || t >= all.end_ns) return otherwise;
+    const std::int64_t length = all.window_length_ns;
+    return all.first_ns + (t - all.first_ns + length - 1) / length * length;
+  };
+  if (options.window.from_ns >= all.end_ns || options.window.to_ns <= all.first_ns ||
+      options.window.from_ns >= options.window.to_ns) {
+    return base::bad_input("report", store.directory(), "the store has nothing between --from and --to",
+                           "It holds " + base::format_iso8601(base::TimePoint{all.first_ns}) + " to " +
+                               base::format_iso8601(base::TimePoint{all.end_ns}));
+  }
+  span.first_ns = first_from(options.window.from_ns, all.first_ns);
+  span.end_ns = first_from(options.window.to_ns, all.end_ns);
+  if (span.first_ns >= span.end_ns) {
+    return base::bad_input("report", store.directory(), "no settlement window starts between --from and --to",
+                           "A window of this store lasts " +
+                               base::fixed_text(static_cast<double>(all.window_length_ns) * 1e-9, 0) + " s");
+  }
+  const bool whole = span.first_ns == all.first_ns && span.end_ns == all.end_ns;
+  return Reporter(store, options, span, whole).go();
 }
 
 }  // namespace perjoule::answers

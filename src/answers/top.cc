@@ -4,9 +4,9 @@
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 
-#include "base/text.hpp"
 #include "answers/answer_format.hpp"
 #include "answers/store_view.hpp"
+#include "base/text.hpp"
 
 namespace perjoule::answers {
 namespace {
@@ -154,6 +154,18 @@ Json json_of(const TopAnswer& a, const TopRow& row) {
   return j;
 }
 
+// Eighths of a character, so that small rows differ too.
+std::string bar_text(std::int64_t uj, std::int64_t largest) {
+  constexpr std::int64_t kWidth = 20;
+  static constexpr std::array<const char*, 8> kEighths{"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+  if (uj <= 0 || largest <= 0) return "";
+  const double share = std::min(1.0, static_cast<double>(uj) / static_cast<double>(largest));
+  const auto eighths = static_cast<std::size_t>(share * 8.0 * static_cast<double>(kWidth) + 0.5);
+  std::string out;
+  for (std::size_t i = 0; i < eighths / 8; ++i) out += "█";
+  return out + kEighths[eighths % 8];
+}
+
 }  // namespace
 
 std::vector<std::string> top_dimensions() {
@@ -183,7 +195,7 @@ base::Result<TopAnswer> top(const bus::StoreReader& store, const TopOptions& opt
   return out;
 }
 
-std::string top_text(const TopAnswer& a) {
+std::string top_text(const TopAnswer& a, bool bars) {
   TextTable table;
   table.header = a.dimensions;
   table.right.assign(a.dimensions.size(), false);
@@ -192,11 +204,17 @@ std::string top_text(const TopAnswer& a) {
     table.right.push_back(true);
   }
   table.header.emplace_back("quality");
-  for (const TopRow& row : a.rows) table.rows.push_back(cells_of(row.keys, row, a.total_uj));
+  const std::int64_t largest = a.rows.empty() ? 0 : a.rows[0].energy_uj;
+  for (const TopRow& row : a.rows) {
+    table.rows.push_back(cells_of(row.keys, row, a.total_uj));
+    if (bars) table.rows.back().push_back(bar_text(row.energy_uj, largest));
+  }
+  if (bars) table.header.emplace_back("");
   if (a.other_groups != 0) {
     std::vector<std::string> keys(a.dimensions.size());
     keys[0] = "(" + std::to_string(a.other_groups) + " more)";
     table.rows.push_back(cells_of(keys, a.others, a.total_uj));
+    if (bars) table.rows.back().emplace_back("");
   }
   std::string out = "Energy by";
   for (std::size_t d = 0; d < a.dimensions.size(); ++d) out += (d == 0 ? " " : ", ") + a.dimensions[d];

@@ -44,7 +44,8 @@ struct TopAnswer {
 // by the meter: node, rack, site, kind, zone.
 std::vector<std::string> top_dimensions();
 base::Result<TopAnswer> top(const bus::StoreReader& store, const TopOptions& options);
-std::string top_text(const TopAnswer& answer);
+// `bars`: one beside each row, for a terminal.
+std::string top_text(const TopAnswer& answer, bool bars = false);
 std::string top_json(const TopAnswer& answer);
 std::string top_csv(const TopAnswer& answer);
 

@@ -28,6 +28,15 @@ TEST(Top, ByJobAddsUpToTheSite) {
   EXPECT_EQ(answer->total_uj, 4000);
   EXPECT_TRUE(answer->equal());
   EXPECT_EQ(answer->rows[0].quality, energy::Quality::kSimulated);
+  // A bar is as long as its part of the largest: 20 characters, 1600/2200 and 200/2200 of them.
+  const std::string bars = top_text(*answer, true);
+  const auto count = [](const std::string& text) {
+    std::size_t n = 0;
+    for (auto at = text.find("█"); at != std::string::npos; at = text.find("█", at + 1)) ++n;
+    return n;
+  };
+  EXPECT_EQ(count(bars), 20U + 14U + 1U) << bars;
+  EXPECT_EQ(count(top_text(*answer)), 0U);
 }
 
 TEST(Top, WindowDimensionsAndLimit) {

@@ -1,14 +1,13 @@
 // Interned text: an identifier costs four bytes in a row and is compared as a number.
 // Symbol 0 is the empty text and means "absent" (NULL in the store).
 // Thread rule: intern() from one thread; text() from any thread while nobody interns.
-// Ownership: the table owns the characters; string_views stay valid for its life.
+// Ownership: the table owns the characters; string_views stay valid for its life, also while others are interned.
 #pragma once
 
 #include <cstdint>
-#include <deque>
-#include <string>
+#include <memory>
 #include <string_view>
-#include <unordered_map>
+#include <vector>
 
 namespace perjoule::base {
 
@@ -32,8 +31,22 @@ class SymbolTable {
   std::uint32_t size() const { return static_cast<std::uint32_t>(texts_.size()); }
 
  private:
-  std::deque<std::string> texts_;
-  std::unordered_map<std::string_view, std::uint32_t> index_;
+  // A run names millions of requests and decisions once each, so the index is one flat table, probed in line and
+  // compared by hash first; the characters lie in blocks that never move.
+  struct Place {
+    std::uint32_t hash = 0, id = 0;  // id 0: free
+  };
+  static std::uint32_t hash_of(std::string_view text);
+  // Where the text is, or the free place where it belongs.
+  std::size_t place_of(std::string_view text, std::uint32_t hash) const;
+  std::string_view keep(std::string_view text);
+  void grow();
+
+  std::vector<std::string_view> texts_;
+  std::vector<Place> places_;  // a power of two of them, at most two thirds taken
+  std::vector<std::unique_ptr<char[]>> blocks_;
+  char* free_ = nullptr;
+  std::size_t free_bytes_ = 0;
 };
 
 }  // namespace perjoule::base

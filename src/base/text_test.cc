@@ -94,6 +94,25 @@ TEST(Text, NumbersForPeople) {
   EXPECT_EQ(hex64(0xab), "00000000000000ab");
 }
 
+TEST(Symbols, ManyStayWhereTheyAre) {
+  SymbolTable table;
+  const std::string long_name(100'000, 'x');
+  std::vector<std::string_view> views;
+  for (std::uint32_t i = 0; i < 5000; ++i) {
+    // One in a thousand is longer than a block of characters.
+    const std::string name = "r" + std::to_string(i) + (i % 1000 == 0 ? long_name : "");
+    ASSERT_EQ(table.intern(name).id, i + 1);
+    views.push_back(table.text({i + 1}));
+  }
+  for (std::uint32_t i = 0; i < 5000; ++i) {
+    EXPECT_EQ(views[i], "r" + std::to_string(i) + (i % 1000 == 0 ? long_name : ""));
+    EXPECT_EQ(table.find(views[i]).id, i + 1);
+    EXPECT_EQ(table.text({i + 1}).data(), views[i].data());
+  }
+  EXPECT_TRUE(table.find("r5000").empty());
+  EXPECT_EQ(table.size(), 5001U);
+}
+
 TEST(Symbols, AreDenseStableAndFound) {
   SymbolTable table;
   EXPECT_TRUE(table.intern("").empty());

@@ -134,16 +134,8 @@ void unpack_mini(const char* from, unsigned width, std::uint64_t* out) {
 }
 
 void put_block(std::array<std::int64_t, kBlock>& deltas, std::size_t n, std::string& out) {
-  std::int64_t lowest = deltas[0], highest = deltas[0];
-  for (std::size_t i = 1; i < n; ++i) {
-    lowest = std::min(lowest, deltas[i]);
-    highest = std::max(highest, deltas[i]);
-  }
+  const std::int64_t lowest = *std::min_element(deltas.begin(), deltas.begin() + static_cast<std::ptrdiff_t>(n));
   put_varint(out, zigzag(lowest));
-  if (lowest == highest) {
-    out.append(kMiniblocks, '\0');
-    return;
-  }
   std::array<std::uint64_t, kBlock> above{};
   for (std::size_t i = 0; i < n; ++i)
     above[i] = static_cast<std::uint64_t>(deltas[i]) - static_cast<std::uint64_t>(lowest);
@@ -237,11 +229,20 @@ void encode_delta(std::span<const std::int64_t> values, std::string& out) {
   for (std::size_t from = 1; from < values.size(); from += kBlock) {
     const std::size_t n = std::min(kBlock, values.size() - from);
     const std::int64_t* v = values.data() + from - 1;
+    std::uint64_t differs = 0;
+    const std::uint64_t first = static_cast<std::uint64_t>(v[1]) - static_cast<std::uint64_t>(v[0]);
     for (std::size_t i = 0; i < n; ++i) {
-      deltas[i] =
-          static_cast<std::int64_t>(static_cast<std::uint64_t>(v[i + 1]) - static_cast<std::uint64_t>(v[i]));
+      const std::uint64_t delta = static_cast<std::uint64_t>(v[i + 1]) - static_cast<std::uint64_t>(v[i]);
+      differs |= delta ^ first;
+      deltas[i] = static_cast<std::int64_t>(delta);
     }
-    put_block(deltas, n, out);
+    // Times, numbers in sequence and constants: nearly every block.
+    if (differs == 0) {
+      put_varint(out, zigzag(static_cast<std::int64_t>(first)));
+      out.append(kMiniblocks, '\0');
+    } else {
+      put_block(deltas, n, out);
+    }
   }
 }
 

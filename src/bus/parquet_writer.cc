@@ -76,12 +76,11 @@ class GroupEncoder {
   // Sorts the texts in use; rank_[code] is the text's place, equal texts share one.
   base::Status dictionary(const ColumnSpec& spec, const Column& column, ChunkMeta& meta) {
     const auto& texts = column.dictionary;
-    std::vector<std::uint32_t> order = used_codes(column);
-    std::sort(order.begin(), order.end(), [&](auto a, auto b) { return texts[a] < texts[b]; });
-    rank_.assign(texts.size(), 0);
+    // The entry after the last stands for NULL, so that the loops over rows need not ask.
+    rank_.assign(texts.size() + 1, 0);
     sorted_.clear();
     std::string raw;
-    for (const auto code : order) {
+    for (const auto code : sorted_codes(column)) {
       if (sorted_.empty() || sorted_.back() != texts[code]) {
         sorted_.push_back(texts[code]);
         put_raw(raw, static_cast<std::uint32_t>(texts[code].size()));
@@ -107,19 +106,34 @@ class GroupEncoder {
     return base::ok_status();
   }
 
-  static std::vector<std::uint32_t> used_codes(const Column& column) {
-    std::vector<std::uint8_t> used(column.dictionary.size(), 0);
-    std::uint32_t last = kNullCode;
-    for (const auto code : column.codes) {
-      if (code == last) continue;
-      last = code;
-      if (code != kNullCode) used[code] = 1;
+  // The codes that rows have, by their text. Most names differ within their first eight bytes, so these are
+  // compared as one number before the texts are.
+  static std::vector<std::uint32_t> sorted_codes(const Column& column) {
+    const auto& texts = column.dictionary;
+    const auto n = static_cast<std::uint32_t>(texts.size());
+    std::vector<std::uint8_t> used(texts.size() + 1, 0);
+    for (const auto code : column.codes) used[std::min(code, n)] = 1;
+    struct Key {
+      std::uint64_t head;
+      std::uint32_t code;
+    };
+    std::vector<Key> keys;
+    for (std::uint32_t i = 0; i < n; ++i) {
+      if (used[i] != 0) keys.push_back({head_of(texts[i]), i});
     }
+    std::sort(keys.begin(), keys.end(), [&](const Key& a, const Key& b) {
+      return a.head != b.head ? a.head < b.head : texts[a.code] < texts[b.code];
+    });
     std::vector<std::uint32_t> order;
-    for (std::uint32_t i = 0; i < used.size(); ++i) {
-      if (used[i] != 0) order.push_back(i);
-    }
+    for (const Key& key : keys) order.push_back(key.code);
     return order;
+  }
+
+  // The first eight bytes as a number that is ordered as they are; a shorter text ends in zeros.
+  static std::uint64_t head_of(std::string_view text) {
+    std::uint64_t head = 0;
+    std::memcpy(&head, text.data(), std::min<std::size_t>(text.size(), sizeof head));
+    return __builtin_bswap64(head);
   }
 
   void page(const ColumnSpec& spec, const Column& column, Range rows, ChunkMeta& meta) {
@@ -193,12 +207,24 @@ class GroupEncoder {
     info.nulls = static_cast<std::int64_t>(rows.size() - all.size());
     encode_delta(all, values_);
     if (all.empty()) return;
-    std::int64_t lo = all[0], hi = all[0];
-    for (const auto v : all) {
-      lo = std::min(lo, v);
-      hi = std::max(hi, v);
-    }
+    const auto [lo, hi] = bounds_of(all);
     info.bounds = {true, raw_bytes(lo), raw_bytes(hi)};
+  }
+
+  // Times and constants repeat for many rows, and a stretch of one value is told apart quickly.
+  static std::pair<std::int64_t, std::int64_t> bounds_of(std::span<const std::int64_t> values) {
+    constexpr std::size_t kStretch = 128;
+    std::int64_t lo = values[0], hi = values[0];
+    for (std::size_t from = 0; from < values.size(); from += kStretch) {
+      const auto part = values.subspan(from, std::min(kStretch, values.size() - from));
+      std::int64_t differs = 0;
+      for (const auto v : part) differs |= v ^ part[0];
+      for (const auto v : differs == 0 ? part.first(1) : part) {
+        lo = std::min(lo, v);
+        hi = std::max(hi, v);
+      }
+    }
+    return {lo, hi};
   }
 
   void encode_doubles(const Column& column, Range rows, PageMeta& info) {
@@ -260,22 +286,30 @@ class GroupEncoder {
   // The page's codes as places in the sorted dictionary, NULLs left out, into codes_.
   void rank_page(const std::uint32_t* codes, std::size_t n, std::uint32_t& lo, std::uint32_t& hi) {
     codes_.resize(n);
+    const auto null = static_cast<std::uint32_t>(rank_.size() - 1);
     std::size_t kept = 0;
     for (std::size_t i = 0; i < n; ++i) {
-      if (codes[i] == kNullCode) continue;
-      const std::uint32_t r = rank_[codes[i]];
-      lo = std::min(lo, r);
-      hi = std::max(hi, r);
-      codes_[kept++] = r;
+      codes_[kept] = rank_[std::min(codes[i], null)];
+      kept += codes[i] != kNullCode ? 1 : 0;
     }
     codes_.resize(kept);
+    for (const auto r : codes_) {
+      lo = std::min(lo, r);
+      hi = std::max(hi, r);
+    }
   }
 
   void encode_levels(const Column& column, Range rows, std::int64_t nulls) {
     const auto n = static_cast<std::int64_t>(rows.size());
     if (nulls == 0 || nulls == n) return encode_hybrid_run(nulls == 0 ? 1 : 0, rows.size(), 1, levels_);
     codes_.resize(rows.size());
-    for (std::size_t i = 0; i < rows.size(); ++i) codes_[i] = column.is_null(rows.from + i) ? 0 : 1;
+    if (column.type == ColumnType::kText) {
+      for (std::size_t i = 0; i < rows.size(); ++i) {
+        codes_[i] = column.codes[rows.from + i] != kNullCode ? 1 : 0;
+      }
+    } else {
+      for (std::size_t i = 0; i < rows.size(); ++i) codes_[i] = column.is_null(rows.from + i) ? 0 : 1;
+    }
     encode_hybrid(codes_, 1, levels_);
   }
 

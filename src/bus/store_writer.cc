@@ -11,7 +11,11 @@
 namespace perjoule::bus {
 namespace {
 
-using Encoded = base::Result<EncodedGroup>;
+// A row group in the file's form, and the rows it was made from.
+struct Encoded {
+  base::Result<EncodedGroup> group;
+  Batch rows;
+};
 
 std::string manifest_path(const std::string& directory) { return directory + "/catalog/manifest.json"; }
 
@@ -107,7 +111,10 @@ class StoreWriter::Impl {
   base::Status submit(Lane& lane) {
     if (lane.builder.rows() == 0) return base::ok_status();
     auto encode = [&schema = schema_of(lane.table), batch = lane.builder.take(),
-                   options = options_.encoding] { return encode_row_group(schema, batch, options); };
+                   options = options_.encoding]() mutable {
+      auto group = encode_row_group(schema, batch, options);
+      return Encoded{std::move(group), std::move(batch)};
+    };
     if (options_.threads <= 1) return store(lane, encode());
     while (in_flight_.size() >= options_.threads) PJ_TRY(collect_oldest());
     lane.encoding.push_back(std::async(std::launch::async, std::move(encode)));
@@ -118,16 +125,17 @@ class StoreWriter::Impl {
   base::Status collect_oldest() {
     Lane& lane = *in_flight_.front();
     in_flight_.pop_front();
-    Encoded group = lane.encoding.front().get();
+    Encoded encoded = lane.encoding.front().get();
     lane.encoding.pop_front();
-    return store(lane, std::move(group));
+    return store(lane, std::move(encoded));
   }
 
   // Row groups of a table arrive here in the order of their rows, whatever the number of threads.
-  base::Status store(Lane& lane, Encoded group) {
-    if (!group.ok()) return std::move(group).error();
+  base::Status store(Lane& lane, Encoded encoded) {
+    if (!encoded.group.ok()) return std::move(encoded.group).error();
+    lane.builder.give_back(std::move(encoded.rows));
     PJ_TRY(open_segment(lane));
-    PJ_TRY(lane.segment->append(std::move(group).value()));
+    PJ_TRY(lane.segment->append(std::move(encoded.group).value()));
     if (lane.segment->rows() >= options_.segment_rows) return seal(lane);
     return base::ok_status();
   }

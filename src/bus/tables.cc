@@ -158,6 +158,14 @@ TableBuilder::TableBuilder(Table table, base::SymbolTable& symbols, std::size_t 
 
 void TableBuilder::prepare() {
   const auto columns = schema_of(table_).columns;
+  if (!spare_.empty()) {
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+      slots_[i].column = std::move(spare_.back().columns[i]);
+      slots_[i].column.valid.clear();
+      slots_[i].column.dictionary.clear();
+    }
+    spare_.pop_back();
+  }
   for (std::size_t i = 0; i < columns.size(); ++i) {
     Column& c = slots_[i].column;
     c.type = columns[i].type;

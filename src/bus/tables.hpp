@@ -42,6 +42,8 @@ class TableBuilder {
   bool full() const { return rows_ == capacity_; }
   // The rows so far; the builder is empty afterwards.
   Batch take();
+  // A batch of take() whose rows are no longer needed: its memory serves the next ones.
+  void give_back(Batch batch) { spare_.push_back(std::move(batch)); }
 
  private:
   // One column under construction. Text: local_of[symbol] is the symbol's code in this batch.
@@ -61,6 +63,7 @@ class TableBuilder {
   std::size_t capacity_;
   std::size_t rows_ = 0;
   std::vector<Slot> slots_;
+  std::vector<Batch> spare_;
   std::array<energy::Symbol, energy::kQualityNames.size()> qualities_;
   std::array<energy::Symbol, energy::kShareNames.size()> shares_;
   std::array<energy::Symbol, 2> carbon_kinds_;

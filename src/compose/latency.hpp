@@ -20,12 +20,14 @@ class LatencyLog {
   RequestTimes add(const plant::FinishedRequest& finished, const plant::ServiceSpec& service);
   void merge(const LatencyLog& other);
   LatencySummary summary() const { return summary_from(0); }
+  std::size_t size() const { return times_.size(); }
+  // Of the requests from the `first` added on.
+  LatencySummary summary_from(std::size_t first) const;
   // Of the requests added since the last call of mark().
   LatencySummary since_mark() const { return summary_from(mark_); }
   void mark() { mark_ = times_.size(); }
 
  private:
-  LatencySummary summary_from(std::size_t first) const;
   std::vector<RequestTimes> times_;
   std::size_t mark_ = 0;
 };

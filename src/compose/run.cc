@@ -9,10 +9,11 @@
 #include "base/rng.hpp"
 #include "base/text.hpp"
 #include "bus/store.hpp"
+#include "compose/cap_driver.hpp"
 #include "compose/latency.hpp"
-#include "compose/policy_drivers.hpp"
 #include "compose/run_sink.hpp"
 #include "compose/settler.hpp"
+#include "compose/sleep_driver.hpp"
 
 namespace perjoule::compose {
 namespace {
@@ -49,7 +50,8 @@ class Run {
   base::Status open() {
     PJ_ASSIGN(hall_, plant::Hall::make(scenario_.hall, symbols_, make_request_stream(scenario_)));
     // Before the store, so that a rule that is not there leaves nothing behind.
-    PJ_ASSIGN(sleep_, SleepDriver::make(*hall_, symbols_, options_.policies.sleep, scenario_.hall.seed));
+    PJ_ASSIGN(sleep_, SleepDriver::make(*hall_, symbols_, options_.policies.sleep, scenario_.hall.seed,
+                                        options_.policies.cap == "latency-aware"));
     PJ_ASSIGN(cap_, CapDriver::make(*hall_, symbols_, options_.policies.cap));
     if (!options_.store.empty()) {
       bus::StoreOptions store_options;
@@ -69,6 +71,8 @@ class Run {
     settlement_.emplace(hall_->meters(), symbols_, *sink_);
     settler_.emplace(*hall_, symbols_, scenario_);
     latencies_.resize(scenario_.hall.services.size());
+    window_latencies_.resize(latencies_.size());
+    loads_.resize(latencies_.size());
     return base::ok_status();
   }
 
@@ -84,10 +88,8 @@ class Run {
     water_kg_ += hall_->cooling().water_used_kg;
     if (options_.samples) PJ_TRY(write_samples(t1));
     finish_requests();
-    std::vector<energy::DecisionRow> decisions;
-    sleep_->collect(decisions);
-    cap_->control(latencies_, decisions);
-    PJ_TRY(write_decisions(decisions));
+    sleep_->control(loads_, window_latencies_);
+    cap_->control(loads_, latencies_);
     return sink_->status();
   }
 
@@ -113,50 +115,67 @@ class Run {
 
   base::Status write_samples(TimePoint t) {
     if (!store_) return base::ok_status();
-    static constexpr std::string_view kSource = "plant";
-    const base::Symbol source = symbols_.intern(kSource);
     const double window_ms = static_cast<double>(scenario_.hall.window.ns) * 1e-6;
-    const auto put = [&](base::Symbol device, std::string_view signal, double value, double window) {
-      return store_->append(energy::SampleRow{t.ns, device, symbols_.intern(signal), value,
-                                              energy::Quality::kSimulated, window, source, ++sample_seq_});
+    const auto put = [&](base::Symbol device, base::Symbol signal, double value, double window) {
+      return store_->append(energy::SampleRow{t.ns, device, signal, value, energy::Quality::kSimulated,
+                                              window, sample_names_.source, ++sample_seq_});
     };
     for (std::uint32_t m = 0; m < hall_->meters().size(); ++m) {
       const energy::Device& d = hall_->meters()[{m}].device;
-      const double joules = base::to_joules(hall_->counter({m})).value();
-      if (d.kind == energy::DeviceKind::kGpu) PJ_TRY(put(d.name, "gpu.energy", joules, energy::kAbsent));
-      if (d.kind == energy::DeviceKind::kCpu) PJ_TRY(put(d.name, "cpu.pkg.energy", joules, energy::kAbsent));
-      if (d.kind == energy::DeviceKind::kDram) PJ_TRY(put(d.name, "dram.energy", joules, energy::kAbsent));
-      if (d.kind == energy::DeviceKind::kNode) {
+      const base::Symbol counter = sample_names_.energy_of(d.kind);
+      if (!counter.empty()) {
+        const double joules = base::to_joules(hall_->counter({m})).value();
+        PJ_TRY(put(d.name, counter, joules, energy::kAbsent));
+      } else if (d.kind == energy::DeviceKind::kNode) {
         const double watts = base::to_joules(hall_->readings()[m].reading).value() / (window_ms * 1e-3);
-        PJ_TRY(put(d.name, "node.power", watts, window_ms));
+        PJ_TRY(put(d.name, sample_names_.node_power, watts, window_ms));
       }
     }
     for (const plant::GpuWindow& g : hall_->gpus()) {
-      PJ_TRY(put(hall_->meters()[g.meter].device.name, "gpu.temp", g.temperature.value(), energy::kAbsent));
+      PJ_TRY(put(hall_->meters()[g.meter].device.name, sample_names_.gpu_temp, g.temperature.value(),
+                 energy::kAbsent));
     }
     return base::ok_status();
   }
 
   void finish_requests() {
+    std::vector<std::size_t> before;
+    for (std::size_t s = 0; s < latencies_.size(); ++s) {
+      const plant::Arrivals& arrivals = hall_->arrivals()[s];
+      loads_[s] = {arrivals.requests, arrivals.input_tokens, 0, 0};
+      before.push_back(latencies_[s].size());
+    }
     for (plant::Replica& r : hall_->replicas()) {
+      if (r.engine->finished().empty()) continue;
       const plant::ServiceSpec& service = scenario_.hall.services[r.service];
+      const energy::Consumer& consumer = settler_->service_consumer(r.service);
       for (const plant::FinishedRequest& f : r.engine->finished()) {
         const RequestTimes times = latencies_[r.service].add(f, service);
         input_tokens_ += f.request.input_tokens;
         output_tokens_ += f.request.output_tokens;
-        sink_->finish_request({settler_->request_symbol(f.request.id), symbols_.intern(service.tenant),
-                               symbols_.intern(service.model), f.request.arrival.ns, f.done.ns,
-                               f.request.input_tokens, f.request.output_tokens, times.latency_ms,
-                               times.ttft_ms, times.met, 0, energy::kAbsent});
+        ++loads_[r.service].finished;
+        loads_[r.service].output_tokens += f.request.output_tokens;
+        sink_->finish_request({settler_->request_symbol(f.request.id), consumer.tenant, consumer.model,
+                               f.request.arrival.ns, f.done.ns, f.request.input_tokens,
+                               f.request.output_tokens, times.latency_ms, times.ttft_ms, times.met, 0,
+                               energy::kAbsent});
       }
       r.engine->finished().clear();
     }
+    for (std::size_t s = 0; s < latencies_.size(); ++s) {
+      window_latencies_[s] = latencies_[s].summary_from(before[s]);
+    }
   }
 
-  base::Status write_decisions(const std::vector<energy::DecisionRow>& decisions) {
-    for (energy::DecisionRow row : decisions) {
-      row.decision = symbols_.intern("d" + std::to_string(++decision_count_));
-      if (store_) PJ_TRY(store_->append(row));
+  // In time order; the numbers are the run's, not those of the log that made them.
+  base::Status write_decisions() {
+    std::vector<energy::DecisionRow> rows(sleep_->decisions().begin(), sleep_->decisions().end());
+    rows.insert(rows.end(), cap_->decisions().begin(), cap_->decisions().end());
+    std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.t_ns < b.t_ns; });
+    std::int64_t number = 0;
+    for (energy::DecisionRow& row : rows) {
+      row.decision = symbols_.intern("d" + std::to_string(++number));
+      PJ_TRY(store_->append(row));
     }
     return base::ok_status();
   }
@@ -164,6 +183,7 @@ class Run {
   base::Status close(bool complete) {
     if (!store_) return base::ok_status();
     PJ_TRY(sink_->write_requests());
+    PJ_TRY(write_decisions());
     for (const plant::JobState& job : hall_->jobs()) {
       if (job.spec.submit >= hall_->now()) continue;
       const base::Symbol name = symbols_.intern(job.spec.name);
@@ -211,7 +231,7 @@ class Run {
       out.jobs_ended += job.ended() ? 1 : 0;
       out.training_seconds += job.done_seconds * job.spec.gpus;
     }
-    out.decisions = decision_count_;
+    out.decisions = static_cast<std::int64_t>(sleep_->decisions().size() + cap_->decisions().size());
     out.events = hall_->events() + out.totals.joule_rows;
     out.meters = static_cast<std::int64_t>(hall_->meters().size());
     out.gpus = static_cast<std::int64_t>(hall_->gpus().size());
@@ -222,11 +242,30 @@ class Run {
     return out;
   }
 
+  // The signals of the samples table, named once.
+  struct SampleNames {
+    explicit SampleNames(base::SymbolTable& symbols)
+        : source(symbols.intern("plant")),
+          gpu_energy(symbols.intern("gpu.energy")),
+          cpu_energy(symbols.intern("cpu.pkg.energy")),
+          dram_energy(symbols.intern("dram.energy")),
+          node_power(symbols.intern("node.power")),
+          gpu_temp(symbols.intern("gpu.temp")) {}
+    // Empty for a device without an energy counter among the samples.
+    base::Symbol energy_of(energy::DeviceKind kind) const {
+      if (kind == energy::DeviceKind::kGpu) return gpu_energy;
+      if (kind == energy::DeviceKind::kCpu) return cpu_energy;
+      return kind == energy::DeviceKind::kDram ? dram_energy : base::Symbol{};
+    }
+    base::Symbol source, gpu_energy, cpu_energy, dram_energy, node_power, gpu_temp;
+  };
+
   using Carbon = RunSummary::Carbon;
   const Scenario& scenario_;
   const RunOptions& options_;
   base::Env& env_;
   base::SymbolTable symbols_;
+  const SampleNames sample_names_{symbols_};
   std::unique_ptr<plant::Hall> hall_;
   std::optional<bus::StoreWriter> store_;
   std::optional<RunSink> sink_;
@@ -234,9 +273,11 @@ class Run {
   std::optional<Settler> settler_;
   std::unique_ptr<SleepDriver> sleep_;
   std::unique_ptr<CapDriver> cap_;
-  std::vector<LatencyLog> latencies_;
+  std::vector<LatencyLog> latencies_;             // by service
+  std::vector<LatencySummary> window_latencies_;  // of what finished in the last window
+  std::vector<sched::ServiceLoad> loads_;         // of the last window
   std::vector<Carbon> carbon_;
-  std::int64_t input_tokens_ = 0, output_tokens_ = 0, decision_count_ = 0, sample_seq_ = 0;
+  std::int64_t input_tokens_ = 0, output_tokens_ = 0, sample_seq_ = 0;
   double water_kg_ = 0.0;
 };
 

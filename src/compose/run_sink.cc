@@ -43,19 +43,25 @@ void RunSink::joule(const energy::JouleRow& row) {
     e.grams += grams;
     serving_direct_ += row.energy_uj;
   }
-  if (!c.job.empty()) {
-    Energy& e = slot(by_job_, c.job);
-    e.uj += row.energy_uj;
-    e.grams += grams;
-  }
-  const energy::Consumer group{c.tenant, c.job, c.model, {}, {}, {}, {}, {}};
-  if (last_group_ == nullptr || !(last_group_->consumer == group)) {
-    const GroupKey key{(static_cast<std::uint64_t>(c.tenant.id) << 32) | c.job.id, c.model.id};
-    last_group_ = &groups_.try_emplace(key, Group{group, {}, 0.0}).first->second;
-  }
-  last_group_->by_share[static_cast<std::size_t>(row.share)] += row.energy_uj;
-  last_group_->grams += grams;
+  Job& job = slot(by_job_, c.job);
+  job.energy.uj += row.energy_uj;
+  job.energy.grams += grams;
+  Group& group = group_of(c, job);
+  group.by_share[static_cast<std::size_t>(row.share)] += row.energy_uj;
+  group.grams += grams;
   if (store_ != nullptr) keep(store_->append(row));
+}
+
+RunSink::Group& RunSink::group_of(const energy::Consumer& c, Job& job) {
+  if (job.group != kNoGroup) {
+    Group& last = groups_[job.group];
+    if (last.consumer.tenant == c.tenant && last.consumer.model == c.model) return last;
+  }
+  const GroupKey key{(static_cast<std::uint64_t>(c.tenant.id) << 32) | c.job.id, c.model.id};
+  const auto [it, added] = group_index_.try_emplace(key, static_cast<std::uint32_t>(groups_.size()));
+  if (added) groups_.push_back({{c.tenant, c.job, c.model, {}, {}, {}, {}, {}}, {}, 0.0});
+  job.group = it->second;
+  return groups_[job.group];
 }
 
 void RunSink::finish_request(const energy::RequestRow& row) { finished_.push_back(row); }
@@ -71,7 +77,7 @@ base::Status RunSink::write_requests() {
 }
 
 std::pair<std::int64_t, double> RunSink::job_energy(base::Symbol job) const {
-  const Energy e = value_at(by_job_, job);
+  const Energy e = value_at(by_job_, job).energy;
   return {e.uj, e.grams};
 }
 
@@ -100,7 +106,7 @@ void RunSink::fill(RunSummary& out, const plant::Hall& hall) const {
     if (g.replica >= 0) out.serving_gpu += Microjoules(value_at(by_meter_, tree[g.meter].name));
   }
   out.serving_direct = Microjoules(serving_direct_);
-  for (const auto& [key, g] : groups_) {
+  for (const Group& g : groups_) {
     if (g.consumer == energy::Consumer{}) continue;
     out.consumers.push_back({std::string(symbols_.text(g.consumer.tenant)),
                              std::string(symbols_.text(g.consumer.job)),

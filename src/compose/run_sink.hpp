@@ -41,6 +41,11 @@ class RunSink final : public ledger::RowSink {
     std::array<std::int64_t, 4> by_share{};
     double grams = 0.0;
   };
+  static constexpr std::uint32_t kNoGroup = UINT32_MAX;
+  struct Job {
+    Energy energy;
+    std::uint32_t group = kNoGroup;  // the one seen last with this job; nearly always the same
+  };
   struct GroupKey {
     std::uint64_t a = 0, b = 0;
     bool operator==(const GroupKey&) const = default;
@@ -49,13 +54,15 @@ class RunSink final : public ledger::RowSink {
     std::size_t operator()(const GroupKey& k) const { return k.a * 0x9e3779b97f4a7c15ULL ^ k.b; }
   };
   void keep(const base::Status& status);
+  Group& group_of(const energy::Consumer& consumer, Job& job);
 
   base::SymbolTable& symbols_;
   bus::StoreWriter* store_;
   double grams_per_uj_ = energy::kAbsent;
-  std::vector<Energy> by_request_, by_job_;  // by symbol
-  std::unordered_map<GroupKey, Group, GroupHash> groups_;
-  Group* last_group_ = nullptr;
+  std::vector<Energy> by_request_;  // by symbol
+  std::vector<Job> by_job_;         // by symbol; no job is a job too
+  std::vector<Group> groups_;
+  std::unordered_map<GroupKey, std::uint32_t, GroupHash> group_index_;
   std::vector<energy::RequestRow> finished_;
   std::vector<std::int64_t> by_meter_;  // by symbol of the meter, readings
   std::vector<std::int64_t> idle_by_meter_;

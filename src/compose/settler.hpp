@@ -17,6 +17,7 @@ class Settler {
   Settler(plant::Hall& hall, base::SymbolTable& symbols, const Scenario& scenario);
   void settle(ledger::Settlement& settlement);
   base::Symbol request_symbol(std::uint64_t id);
+  const energy::Consumer& service_consumer(std::size_t service) const { return services_[service]; }
   // The name of a request recorded to the kernel, or empty.
   const std::string& a_traced_request() const { return traced_name_; }
 
@@ -32,7 +33,6 @@ class Settler {
   void claim_kernels(const plant::Replica& replica, const energy::Consumer& consumer, bool prefill,
                      double joules);
   bool traced(std::uint64_t id) const;
-  energy::Consumer service_consumer(std::size_t service) const { return services_[service]; }
   const energy::Consumer& job_consumer(std::size_t job);
   base::Symbol epoch_symbol(std::int64_t epoch);
   void settle_parents(ledger::Settlement& settlement);

@@ -44,9 +44,9 @@ UndoToken DecisionLog::apply(const Proposal& proposal, Actuator& actuator) {
     row.outcome = dry_;
   } else {
     row.outcome = applied_;
-    supersede(actuator, proposal.control);
+    end_at(actuator, proposal.control, superseded_, false);
     entry.actuator = &actuator;
-    in_force_.push_back(index);
+    in_force_at(actuator, proposal.control) = index;
   }
   rows_.push_back(row);
   entries_.push_back(entry);
@@ -72,17 +72,22 @@ base::Status DecisionLog::act(const Proposal& proposal, Actuator& actuator, ener
 }
 
 void DecisionLog::close(std::size_t row, base::Symbol outcome, bool undone) {
-  entries_[row].actuator = nullptr;
+  Entry& entry = entries_[row];
+  in_force_at(*entry.actuator, entry.control) = kNoRow;
+  entry.actuator = nullptr;
   rows_[row].outcome = outcome;
   rows_[row].undone = undone;
-  std::erase(in_force_, static_cast<std::uint32_t>(row));
 }
 
-void DecisionLog::supersede(const Actuator& actuator, ControlId control) {
-  const auto it = std::find_if(in_force_.begin(), in_force_.end(), [&](std::uint32_t row) {
-    return entries_[row].actuator == &actuator && entries_[row].control == control;
-  });
-  if (it != in_force_.end()) close(*it, superseded_, false);
+std::uint32_t& DecisionLog::in_force_at(const Actuator& actuator, ControlId control) {
+  auto& rows = in_force_[&actuator];
+  if (rows.size() <= control.index) rows.resize(actuator.controls().size(), kNoRow);
+  return rows[control.index];
+}
+
+void DecisionLog::end_at(const Actuator& actuator, ControlId control, base::Symbol outcome, bool undone) {
+  const std::uint32_t row = in_force_at(actuator, control);
+  if (row != kNoRow) close(row, outcome, undone);
 }
 
 base::Status DecisionLog::undo(UndoToken token) {
@@ -102,23 +107,22 @@ base::Status DecisionLog::undo(UndoToken token) {
   return base::ok_status();
 }
 
+void DecisionLog::lapse(UndoToken token, base::Symbol outcome) {
+  if (token.valid() && in_force(token.row)) close(token.row, outcome, true);
+}
+
 base::Status DecisionLog::expire(Actuator& actuator) {
   std::vector<Expired> gone;
   const base::Status done = actuator.expire(clock_.now(), gone);
-  for (const Expired& g : gone) {
-    const auto it = std::find_if(in_force_.begin(), in_force_.end(), [&](std::uint32_t row) {
-      return entries_[row].actuator == &actuator && entries_[row].control == g.control;
-    });
-    if (it != in_force_.end()) close(*it, expired_, true);
-  }
+  for (const Expired& g : gone) end_at(actuator, g.control, expired_, true);
   return done;
 }
 
 base::Status DecisionLog::restore_all(Actuator& actuator) {
   PJ_TRY(actuator.restore_all());
-  const std::vector<std::uint32_t> rows = in_force_;
-  for (const std::uint32_t row : rows) {
-    if (entries_[row].actuator == &actuator) close(row, symbols_.intern("undone"), true);
+  const base::Symbol undone = symbols_.intern("undone");
+  for (const std::uint32_t row : in_force_[&actuator]) {
+    if (row != kNoRow) close(row, undone, true);
   }
   return base::ok_status();
 }

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "base/clock.hpp"
@@ -33,6 +34,9 @@ class DecisionLog {
   // Writes the value before the decision again, with the dead-man there was. Errors: kAnswerIsNo if the
   // decision is no longer in force (superseded, expired, undone); else the actuator's.
   base::Status undo(UndoToken token);
+  // The device left the decided state by itself (a resting GPU got work): the decision ends with this
+  // outcome, undone. No effect if it is no longer in force.
+  void lapse(UndoToken token, base::Symbol outcome);
   // Lets the actuator's dead-men act and marks their decisions "expired".
   base::Status expire(Actuator& actuator);
   // Restores all of the actuator and marks its decisions undone.
@@ -44,6 +48,7 @@ class DecisionLog {
   bool in_force(std::size_t row) const { return entries_[row].actuator != nullptr; }
 
  private:
+  static constexpr std::uint32_t kNoRow = UINT32_MAX;
   struct Entry {
     Actuator* actuator = nullptr;  // null: not in force
     ControlId control;
@@ -51,7 +56,8 @@ class DecisionLog {
     base::TimePoint expiry_before = base::kNever;
   };
   base::Status act(const Proposal& proposal, Actuator& actuator, energy::DecisionRow& row, Entry& entry);
-  void supersede(const Actuator& actuator, ControlId control);
+  std::uint32_t& in_force_at(const Actuator& actuator, ControlId control);
+  void end_at(const Actuator& actuator, ControlId control, base::Symbol outcome, bool undone);
   void close(std::size_t row, base::Symbol outcome, bool undone);
 
   base::SymbolTable& symbols_;
@@ -59,8 +65,9 @@ class DecisionLog {
   bool dry_run_;
   base::Symbol applied_, dry_, expired_, superseded_;
   std::vector<energy::DecisionRow> rows_;
-  std::vector<Entry> entries_;           // by row
-  std::vector<std::uint32_t> in_force_;  // rows, oldest first
+  std::vector<Entry> entries_;  // by row
+  // The row in force at each control, kNoRow if none.
+  std::unordered_map<const Actuator*, std::vector<std::uint32_t>> in_force_;
 };
 
 }  // namespace perjoule::device

@@ -156,5 +156,18 @@ TEST(ReasonHash, IsStableAndTellsInputsApart) {
   EXPECT_NE(ReasonHash().add(1.0).add(2.0).value(), ReasonHash().add(2.0).add(1.0).value());
 }
 
+// What a device leaves by itself is neither undone nor put back by anyone later.
+TEST_F(DecisionLogTest, ADecisionLapsesWhenTheDeviceLeavesItsState) {
+  const UndoToken token = log_.apply(cap(400.0, {5000}), actuator_);
+  log_.lapse(token, symbols_.intern("applied, undone by work"));
+  EXPECT_EQ(outcome(0), "applied, undone by work");
+  EXPECT_TRUE(log_.rows()[0].undone);
+  EXPECT_FALSE(log_.in_force(0));
+  EXPECT_FALSE(log_.undo(token).ok());
+  log_.lapse(token, symbols_.intern("twice"));
+  log_.lapse({}, symbols_.intern("nobody"));
+  EXPECT_EQ(outcome(0), "applied, undone by work");
+}
+
 }  // namespace
 }  // namespace perjoule::device

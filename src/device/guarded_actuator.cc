@@ -32,9 +32,11 @@ void keep_first(base::Status& first, base::Status next) {
 
 void GuardedActuator::declare(ControlDescriptor control) {
   PJ_CHECK(control.min <= control.max && control.step >= 0.0 && known_unit(control.unit));
-  for (const auto& c : controls_) PJ_CHECK(c.name != control.name || c.device.name != control.device.name);
+  const auto index = static_cast<std::uint32_t>(controls_.size());
+  PJ_CHECK(by_device_.add(control.device.name, control.name, index));
   controls_.push_back(control);
   dead_men_.emplace_back();
+  newest_level_.push_back(kNoLevel);
 }
 
 std::string GuardedActuator::where(const ControlDescriptor& c) const {
@@ -47,12 +49,11 @@ JournalEntry GuardedActuator::journal_entry(std::uint32_t control, double value)
 }
 
 base::Result<ControlId> GuardedActuator::find(std::string_view control, std::string_view device) const {
+  if (const auto index = by_device_.find(symbols_, device, control)) return ControlId{*index};
   std::vector<std::string> names, devices;
-  for (std::size_t i = 0; i < controls_.size(); ++i) {
-    const std::string_view at = symbols_.text(controls_[i].device.name);
-    if (controls_[i].name == control && at == device) return ControlId{static_cast<std::uint32_t>(i)};
-    if (controls_[i].name == control) devices.emplace_back(at);
-    names.emplace_back(controls_[i].name);
+  for (const ControlDescriptor& c : controls_) {
+    if (c.name == control) devices.emplace_back(symbols_.text(c.device.name));
+    names.emplace_back(c.name);
   }
   std::sort(names.begin(), names.end());
   names.erase(std::unique(names.begin(), names.end()), names.end());
@@ -103,29 +104,24 @@ base::Status GuardedActuator::check(std::uint32_t control, double value) const {
 // A value the device itself had before perjoule came may lie outside the range or off the steps (0 = no cap,
 // a vendor's odd default); going back to it is always allowed.
 bool GuardedActuator::is_former_value(std::uint32_t control, double value) const {
-  return std::any_of(levels_.begin(), levels_.end(), [&](const std::vector<Undo>& level) {
-    return std::any_of(level.begin(), level.end(),
-                       [&](const Undo& u) { return u.control == control && u.value == value; });
-  });
-}
-
-bool GuardedActuator::has_undo(const std::vector<Undo>& level, std::uint32_t control) {
-  return std::any_of(level.begin(), level.end(), [control](const Undo& u) { return u.control == control; });
-}
-
-bool GuardedActuator::to_be_restored(std::uint32_t control) const {
-  return std::any_of(levels_.begin(), levels_.end(),
-                     [control](const std::vector<Undo>& level) { return has_undo(level, control); });
+  return to_be_restored(control) &&
+         std::any_of(levels_.begin(), levels_.end(), [&](const std::vector<Undo>& level) {
+           return std::any_of(level.begin(), level.end(),
+                              [&](const Undo& u) { return u.control == control && u.value == value; });
+         });
 }
 
 // The value before the first write of a level is kept, in the journal first: a crash after this line can be
 // undone.
 base::Status GuardedActuator::remember(std::uint32_t control, double before) {
-  if (has_undo(levels_.back(), control) || !controls_[control].reversible) return base::ok_status();
+  const auto level = static_cast<std::uint32_t>(levels_.size() - 1);
+  std::uint32_t& newest = newest_level_[control];
+  if (newest == level || !controls_[control].reversible) return base::ok_status();
   if (journal_ != nullptr && !to_be_restored(control)) {
     PJ_TRY(journal_->record(journal_entry(control, before)));
   }
-  levels_.back().push_back({control, before, dead_men_[control]});
+  levels_.back().push_back({control, before, dead_men_[control], newest});
+  newest = level;
   return base::ok_status();
 }
 
@@ -177,6 +173,7 @@ base::Status GuardedActuator::restore(SavePoint point) {
     std::vector<Undo> level = std::move(levels_.back());
     levels_.pop_back();
     std::for_each(level.rbegin(), level.rend(), [&](const Undo& undo) {
+      newest_level_[undo.control] = undo.older;
       // An older value replaces a newer one that was refused: only the oldest is still wanted.
       std::erase_if(refused, [&](const Undo& r) { return r.control == undo.control; });
       base::Status done = put_back(undo);
@@ -189,6 +186,7 @@ base::Status GuardedActuator::restore(SavePoint point) {
   }
   // The point itself stays, with what is still to be restored (oldest first again).
   std::reverse(refused.begin(), refused.end());
+  for (const Undo& undo : refused) newest_level_[undo.control] = point.depth;
   levels_.push_back(std::move(refused));
   return first;
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "device/actuator.hpp"
+#include "device/by_device.hpp"
 #include "device/restore_journal.hpp"
 
 namespace perjoule::device {
@@ -49,12 +50,13 @@ class GuardedActuator : public Actuator {
     std::uint32_t control;
     double value;
     DeadMan dead_man;
+    std::uint32_t older;  // depth of the next older level that has the control, kNoLevel if none
   };
+  static constexpr std::uint32_t kNoLevel = UINT32_MAX;
   base::Status check(std::uint32_t control, double value) const;
   bool is_former_value(std::uint32_t control, double value) const;
   base::Status remember(std::uint32_t control, double before);
-  static bool has_undo(const std::vector<Undo>& level, std::uint32_t control);
-  bool to_be_restored(std::uint32_t control) const;
+  bool to_be_restored(std::uint32_t control) const { return newest_level_[control] != kNoLevel; }
   base::Status put_back(const Undo& undo);
   JournalEntry journal_entry(std::uint32_t control, double value) const;
   std::string where(const ControlDescriptor& c) const;
@@ -62,7 +64,9 @@ class GuardedActuator : public Actuator {
   const base::SymbolTable& symbols_;
   RestoreJournal* journal_;
   std::vector<ControlDescriptor> controls_;
-  std::vector<DeadMan> dead_men_;  // by control
+  ByDevice by_device_;
+  std::vector<DeadMan> dead_men_;            // by control
+  std::vector<std::uint32_t> newest_level_;  // by control: depth of the last level that has it
   std::vector<std::vector<Undo>> levels_ =
       std::vector<std::vector<Undo>>(1);  // by save point; one entry per control and level: the oldest value
   std::vector<std::string> enabled_;

@@ -59,23 +59,28 @@ std::int64_t counter_delta(std::int64_t before, std::int64_t after, std::int64_t
 void SlottedSource::declare(SignalDescriptor signal) {
   PJ_CHECK(slots_.empty());
   PJ_CHECK(known_unit(signal.unit));
-  for (const auto& d : signals_) PJ_CHECK(d.name != signal.name || d.device.name != signal.device.name);
+  const auto index = static_cast<std::uint32_t>(signals_.size());
+  PJ_CHECK(by_device_.add(signal.device.name, signal.name, index));
   signals_.push_back(signal);
+  slot_of_.push_back(kNoSlot);
 }
 
 base::Result<SlotId> SlottedSource::push(std::string_view signal, std::string_view device) {
+  const auto index = by_device_.find(symbols_, device, signal);
+  if (!index) return no_such(signal, device);
+  std::uint32_t& slot = slot_of_[*index];
+  if (slot == kNoSlot) {
+    slot = static_cast<std::uint32_t>(slots_.size());
+    slots_.emplace_back().signal = *index;
+  }
+  return SlotId{slot};
+}
+
+base::Error SlottedSource::no_such(std::string_view signal, std::string_view device) const {
   std::vector<std::string> names, devices;
-  for (std::size_t i = 0; i < signals_.size(); ++i) {
-    const std::string_view at = symbols_.text(signals_[i].device.name);
-    add_once(names, signals_[i].name);
-    if (signals_[i].name != signal) continue;
-    add_once(devices, at);
-    if (at != device) continue;
-    const auto slot =
-        std::find_if(slots_.begin(), slots_.end(), [i](const Slot& s) { return s.signal == i; });
-    const SlotId id{static_cast<std::uint32_t>(slot - slots_.begin())};
-    if (slot == slots_.end()) slots_.emplace_back().signal = i;
-    return id;
+  for (const SignalDescriptor& d : signals_) {
+    add_once(names, d.name);
+    if (d.name == signal) devices.emplace_back(symbols_.text(d.device.name));
   }
   const std::string source(name());
   if (devices.empty()) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/clock.hpp"
+#include "device/by_device.hpp"
 #include "device/signal_source.hpp"
 
 namespace perjoule::device {
@@ -52,12 +53,16 @@ class SlottedSource : public SignalSource {
     std::int64_t last_count = 0;
     Validity last_validity = Validity::kOk;
   };
+  static constexpr std::uint32_t kNoSlot = UINT32_MAX;
   void take(Slot& slot, const RawReading& raw, base::TimePoint host) const;
+  base::Error no_such(std::string_view signal, std::string_view device) const;
 
   const base::Clock& clock_;
   const base::SymbolTable& symbols_;
   std::vector<SignalDescriptor> signals_;
+  ByDevice by_device_;
   std::vector<Slot> slots_;
+  std::vector<std::uint32_t> slot_of_;  // by signal, kNoSlot before the first push
 };
 
 }  // namespace perjoule::device

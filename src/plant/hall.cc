@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string_view>
+#include <unordered_map>
 
 #include "base/rng.hpp"
 #include "base/text.hpp"
@@ -18,32 +20,17 @@ using energy::MeterId;
 
 namespace {
 
-// Host draw of an 8-GPU server beside its GPUs, W (docs/models/server.md): two CPUs, memory, network cards,
-// board.
-constexpr double kCpuIdleW = 95.0, kCpuMaxW = 330.0;
-constexpr double kDramIdleW = 60.0, kDramMaxW = 130.0;
-constexpr double kNicW = 140.0;
-constexpr double kBoardW = 260.0;
-constexpr double kFanMaxW = 900.0;
-constexpr double kFanLeast = 0.35;
-constexpr double kFanKneeC = 24.0;
-constexpr double kSwitchW = 650.0;
-// Die to inlet at full fan speed, and the reference junction at which the power curves were calibrated.
-constexpr double kKelvinPerWatt = 0.055;
+constexpr Watts kSwitchW{650.0};  // a rack's switch with its optics (unverified)
+// The junction at which the power of training phases is taken from the curve.
 constexpr double kReferenceJunctionC = 60.0;
-constexpr double kHeatSinkSeconds = 50.0;
+constexpr base::Celsius kFirstInlet{22.0};
 constexpr std::int64_t kStepsPerEpoch = 2000;
 
-double relax(double from, double to, double dt, double tau) { return to + (from - to) * std::exp(-dt / tau); }
-
-// 80 PLUS Titanium style curve: loss over output at a load fraction (docs/models/power-chain.md).
-double psu_loss_fraction(double load) {
-  const double l = std::clamp(load, 0.02, 1.2);
-  return 0.012 + 0.0085 / std::max(l, 0.05) * 0.6 + 0.028 * l;
-}
-double ups_loss_fraction(double load) {
-  const double l = std::clamp(load, 0.05, 1.2);
-  return 0.010 + 0.009 / l + 0.012 * l;
+// The index of each name; a name given twice keeps its first.
+std::unordered_map<std::string_view, std::size_t> index_of(std::span<const std::string> names) {
+  std::unordered_map<std::string_view, std::size_t> index;
+  for (std::size_t i = 0; i < names.size(); ++i) index.emplace(names[i], i);
+  return index;
 }
 
 }  // namespace
@@ -94,7 +81,7 @@ std::vector<RestLevel> Hall::rest_levels(const GpuPowerCurve& gpu) {
 
 base::Result<MeterId> Hall::add_meter(const std::string& path, MeterId parent, DeviceKind kind,
                                       std::string_view zone, const std::string& rack, const std::string& node,
-                                      double rated_w) {
+                                      Conversion conversion) {
   energy::Device device;
   device.name = symbols_.intern(path);
   device.site = symbols_.intern(spec_.site);
@@ -118,8 +105,8 @@ base::Result<MeterId> Hall::add_meter(const std::string& path, MeterId parent, D
       spec_.perfect_meters
           ? 0
           : static_cast<std::int64_t>(rng.below(kind == DeviceKind::kGpu ? 100'000'000 : 1'000'000));
-  sensor.rated_w = rated_w;
-  sensors_.push_back(sensor);
+  sensor.conversion = std::move(conversion);
+  sensors_.push_back(std::move(sensor));
   integrators_.emplace_back();
   windows_.emplace_back();
   return id;
@@ -128,11 +115,11 @@ base::Result<MeterId> Hall::add_meter(const std::string& path, MeterId parent, D
 base::Status Hall::build() {
   if (spec_.nodes.empty())
     return base::bad_input("build the hall", spec_.site, "it has no node", "Add a [[node]]");
-  PJ_ASSIGN(site_meter_, add_meter(spec_.site, {}, DeviceKind::kSite, "site", "", "", 0.0));
-  PJ_TRY(build_racks(site_meter_, spec_.site));
+  PJ_ASSIGN(site_meter_, add_meter(spec_.site, {}, DeviceKind::kSite, "site", "", ""));
+  PJ_TRY(place_nodes());
+  for (std::size_t f = 0; f < spec_.feeds.size(); ++f) PJ_TRY(build_feed(f, site_meter_));
   PJ_TRY(build_cooling(site_meter_));
   gpu_taken_.assign(gpus_.size(), 0);
-  fan_w_.assign(spec_.nodes.size(), 0.0);
   PJ_TRY(build_services());
   for (const TrainingJobSpec& job : spec_.jobs) jobs_.push_back({job, {}, {}, 0, 0.0});
   for (JobState& job : jobs_) job.start = job.end = base::kNever;
@@ -140,56 +127,71 @@ base::Status Hall::build() {
   return base::ok_status();
 }
 
-base::Status Hall::build_racks(MeterId site, const std::string& site_name) {
+// Which rack each node is in, which feed each rack hangs on.
+base::Status Hall::place_nodes() {
+  std::vector<std::string> racks;
+  for (const RackSpec& rack : spec_.racks) racks.push_back(rack.name);
+  const auto feed_of = index_of(spec_.feeds);
+  feed_racks_.resize(spec_.feeds.size());
+  for (std::size_t r = 0; r < racks.size(); ++r) {
+    const std::string& feed = spec_.racks[r].feed;
+    const auto at = feed_of.find(feed);
+    if (at == feed_of.end()) {
+      return base::bad_input("build the hall", "rack '" + racks[r] + "'",
+                             "its feed '" + feed + "' does not exist",
+                             base::nearest_name_hint(feed, spec_.feeds));
+    }
+    feed_racks_[at->second].push_back(r);
+  }
+  const auto rack_of = index_of(racks);
+  rack_nodes_.resize(racks.size());
+  for (std::size_t n = 0; n < spec_.nodes.size(); ++n) {
+    const NodeSpec& node = spec_.nodes[n];
+    const auto at = rack_of.find(node.rack);
+    if (at == rack_of.end()) {
+      return base::bad_input("build the hall", "node '" + node.name + "'",
+                             "its rack '" + node.rack + "' does not exist",
+                             base::nearest_name_hint(node.rack, racks));
+    }
+    node_rack_.push_back(at->second);
+    rack_nodes_[at->second].push_back(n);
+    servers_.emplace_back(GpuServerParams::h200(node.gpus), kFirstInlet);
+  }
+  rack_inlet_.assign(racks.size(), kFirstInlet);
   node_gpus_.resize(spec_.nodes.size());
   node_meters_.resize(spec_.nodes.size());
-  std::vector<bool> placed(spec_.nodes.size());
-  for (const std::string& feed : spec_.feeds) {
-    double rated = 0.0;
-    for (const RackSpec& rack : spec_.racks) {
-      for (const NodeSpec& node : spec_.nodes)
-        rated += rack.feed == feed && node.rack == rack.name ? 10'200.0 : 0.0;
-    }
-    const std::string feed_path = site_name + "/" + feed;
-    PJ_ASSIGN(const MeterId feed_id, add_meter(feed_path, site, DeviceKind::kFeed, "power", "", "", rated));
-    PJ_ASSIGN(const MeterId ups_id,
-              add_meter(feed_path + "/ups", feed_id, DeviceKind::kUps, "power", "", "", rated));
-    PJ_ASSIGN(const MeterId pdu_id,
-              add_meter(feed_path + "/pdu", ups_id, DeviceKind::kPdu, "power", "", "", rated));
-    sensors_[feed_id.index].loss = Loss::kLine;
-    sensors_[ups_id.index].loss = Loss::kUps;
-    sensors_[pdu_id.index].loss = Loss::kLine;
-    for (const RackSpec& rack : spec_.racks) {
-      if (rack.feed != feed) continue;
-      const std::string rack_path = feed_path + "/" + rack.name;
-      PJ_ASSIGN(const MeterId rack_id,
-                add_meter(rack_path, pdu_id, DeviceKind::kRack, "power", rack.name, "", 0.0));
-      sensors_[rack_id.index].loss = Loss::kNone;
-      for (std::size_t n = 0; n < spec_.nodes.size(); ++n) {
-        if (spec_.nodes[n].rack != rack.name) continue;
-        PJ_TRY(build_node(n, rack_id));
-        placed[n] = true;
-      }
-      PJ_ASSIGN(const MeterId sw, add_meter(rack_path + "/switch", rack_id, DeviceKind::kSwitch, "network",
-                                            rack.name, "", kSwitchW));
-      switches_.push_back(sw);
-    }
+  return base::ok_status();
+}
+
+base::Status Hall::build_feed(std::size_t f, MeterId site) {
+  Watts rated{0.0};
+  for (const std::size_t r : feed_racks_[f]) {
+    for (const std::size_t n : rack_nodes_[r]) rated += servers_[n].params().supply_rated;
   }
-  for (const RackSpec& rack : spec_.racks) {
-    if (std::find(spec_.feeds.begin(), spec_.feeds.end(), rack.feed) == spec_.feeds.end()) {
-      return base::bad_input("build the hall", "rack '" + rack.name + "'",
-                             "its feed '" + rack.feed + "' does not exist",
-                             base::nearest_name_hint(rack.feed, spec_.feeds));
-    }
-  }
-  std::vector<std::string> rack_names;
-  for (const RackSpec& rack : spec_.racks) rack_names.push_back(rack.name);
-  for (std::size_t n = 0; n < placed.size(); ++n) {
-    if (placed[n]) continue;
-    return base::bad_input("build the hall", "node '" + spec_.nodes[n].name + "'",
-                           "its rack '" + spec_.nodes[n].rack + "' does not exist",
-                           base::nearest_name_hint(spec_.nodes[n].rack, rack_names));
-  }
+  // A feed with nothing on it still has its cables.
+  rated = std::max(rated, Watts(1'000.0));
+  PJ_ASSIGN(auto ups_curve, EfficiencyCurve::make(rated, kDoubleConversionUps));
+  const std::string path = spec_.site + "/" + spec_.feeds[f];
+  PJ_ASSIGN(const MeterId feed_id,
+            add_meter(path, site, DeviceKind::kFeed, "power", "", "", plant::feed(rated)));
+  PJ_ASSIGN(const MeterId ups,
+            add_meter(path + "/ups", feed_id, DeviceKind::kUps, "power", "", "", std::move(ups_curve)));
+  PJ_ASSIGN(const MeterId pdu,
+            add_meter(path + "/pdu", ups, DeviceKind::kPdu, "power", "", "", floor_pdu(rated)));
+  for (const std::size_t r : feed_racks_[f]) PJ_TRY(build_rack(r, pdu, path));
+  return base::ok_status();
+}
+
+base::Status Hall::build_rack(std::size_t r, MeterId pdu, const std::string& feed_path) {
+  const RackSpec& rack = spec_.racks[r];
+  Watts rated = kSwitchW;
+  for (const std::size_t n : rack_nodes_[r]) rated += servers_[n].params().supply_rated;
+  const std::string path = feed_path + "/" + rack.name;
+  PJ_ASSIGN(const MeterId id,
+            add_meter(path, pdu, DeviceKind::kRack, "power", rack.name, "", rack_pdu(rated)));
+  for (const std::size_t n : rack_nodes_[r]) PJ_TRY(build_node(n, id));
+  PJ_ASSIGN(const MeterId sw, add_meter(path + "/switch", id, DeviceKind::kSwitch, "network", rack.name, ""));
+  switches_.push_back(sw);
   return base::ok_status();
 }
 
@@ -197,11 +199,11 @@ base::Status Hall::build_node(std::size_t n, MeterId rack) {
   const NodeSpec& node = spec_.nodes[n];
   const std::string path = spec_.site + "/" + node.rack + "/" + node.name;
   const auto leaf = [&](const std::string& name, DeviceKind kind, MeterId parent) {
-    return add_meter(path + "/" + name, parent, kind, "it", node.rack, node.name, 0.0);
+    return add_meter(path + "/" + name, parent, kind, "it", node.rack, node.name);
   };
   NodeMeters& m = node_meters_[n];
-  PJ_ASSIGN(m.node, add_meter(path, rack, DeviceKind::kNode, "it", node.rack, node.name, 10'200.0));
-  sensors_[m.node.index].loss = Loss::kPsu;
+  PJ_ASSIGN(m.node, add_meter(path, rack, DeviceKind::kNode, "it", node.rack, node.name,
+                              supply_of(servers_[n].params())));
   for (int g = 0; g < node.gpus; ++g) {
     PJ_ASSIGN(const MeterId id, leaf("gpu/" + std::to_string(g), DeviceKind::kGpu, m.node));
     GpuWindow gpu;
@@ -225,12 +227,11 @@ base::Status Hall::build_cooling(MeterId site) {
   PJ_ASSIGN(auto plant, ChilledWaterPlant::make(params));
   cooling_ = std::make_unique<ChilledWaterPlant>(std::move(plant));
   const std::string path = spec_.site + "/cooling";
-  PJ_ASSIGN(cooling_meter_, add_meter(path, site, DeviceKind::kFeed, "cooling", "", "", 0.0));
-  PJ_ASSIGN(chiller_,
-            add_meter(path + "/chiller", cooling_meter_, DeviceKind::kChiller, "cooling", "", "", 0.0));
-  PJ_ASSIGN(tower_, add_meter(path + "/tower", cooling_meter_, DeviceKind::kTower, "cooling", "", "", 0.0));
-  PJ_ASSIGN(pumps_, add_meter(path + "/pumps", cooling_meter_, DeviceKind::kPump, "cooling", "", "", 0.0));
-  PJ_ASSIGN(crah_, add_meter(path + "/crah", cooling_meter_, DeviceKind::kCrah, "cooling", "", "", 0.0));
+  PJ_ASSIGN(cooling_meter_, add_meter(path, site, DeviceKind::kFeed, "cooling", "", ""));
+  PJ_ASSIGN(chiller_, add_meter(path + "/chiller", cooling_meter_, DeviceKind::kChiller, "cooling", "", ""));
+  PJ_ASSIGN(tower_, add_meter(path + "/tower", cooling_meter_, DeviceKind::kTower, "cooling", "", ""));
+  PJ_ASSIGN(pumps_, add_meter(path + "/pumps", cooling_meter_, DeviceKind::kPump, "cooling", "", ""));
+  PJ_ASSIGN(crah_, add_meter(path + "/crah", cooling_meter_, DeviceKind::kCrah, "cooling", "", ""));
   rack_heat_.resize(spec_.racks.size());
   weather_ = {base::Celsius(20), base::Celsius(10), 52.0, base::Pascals(101'325.0), base::Celsius(14)};
   return base::ok_status();
@@ -279,6 +280,7 @@ base::Status Hall::build_services() {
       }
     }
     if (service_replicas_[s].empty()) return base::bad_input("build the hall", where, "it has no node");
+    admitted_.push_back(service_replicas_[s]);
   }
   return base::ok_status();
 }
@@ -329,16 +331,33 @@ void Hall::run_window() {
   now_ = window_start_ + spec_.window;
   serve();
   train();
-  close_gpus();
   close_nodes();
   close_cooling();
   close_parents();
 }
 
+bool Hall::admit(std::size_t replica, bool admitted) {
+  Replica& r = replicas_[replica];
+  auto& group = admitted_[r.service];
+  if (r.admitted == admitted) return true;
+  if (!admitted && group.size() == 1) return false;
+  r.admitted = admitted;
+  group.clear();
+  for (const std::size_t i : service_replicas_[r.service]) {
+    if (replicas_[i].admitted) group.push_back(i);
+  }
+  next_replica_[r.service] %= group.size();
+  return true;
+}
+
 void Hall::serve() {
+  arrivals_.assign(spec_.services.size(), {});
   while (ahead_ && ahead_->request.arrival < now_) {
-    auto& group = service_replicas_[ahead_->service];
+    const auto& group = admitted_[ahead_->service];
     std::size_t& turn = next_replica_[ahead_->service];
+    Arrivals& arrivals = arrivals_[ahead_->service];
+    ++arrivals.requests;
+    arrivals.input_tokens += ahead_->request.input_tokens;
     if (!replicas_[group[turn]].engine->offer(ahead_->request)) ++rejected_;
     turn = (turn + 1) % group.size();
     ahead_ = requests_();
@@ -431,7 +450,7 @@ void Hall::train() {
   }
   for (RunningJob& r : running_) account_job(r, now_);
   const double window_s = base::to_seconds(spec_.window).value();
-  const double bare = curve_.idle_power(false, base::Celsius(kReferenceJunctionC)).value();
+  const double bare = curve_.idle_power(false, curve_.parameters().leakage_at).value();
   for (GpuWindow& g : gpus_) {
     if (g.replica < 0) g.idle_joules = std::max(0.0, window_s - g.busy_seconds) * bare;
     g.holder_job = -1;
@@ -464,70 +483,52 @@ double Hall::mean_w(MeterId meter) const {
          static_cast<double>(spec_.window.ns);
 }
 
-void Hall::close_gpus() {
-  const double window_s = base::to_seconds(spec_.window).value();
-  const GpuPowerParameters& p = curve_.parameters();
-  const double at_reference =
-      p.leakage.value() * std::exp(p.leakage_per_kelvin * (kReferenceJunctionC - p.leakage_at.value()));
-  for (GpuWindow& g : gpus_) {
-    const double rise = std::clamp(g.temperature.value() - kReferenceJunctionC, -40.0, 40.0);
-    const double excess = at_reference * (std::exp(p.leakage_per_kelvin * rise) - 1.0) * window_s;
-    const double total = g.busy_joules + g.idle_joules;
-    // Leakage belongs to whatever the device was doing.
-    if (total > 0.0) {
-      const double factor = std::max(0.2, 1.0 + excess / total);
-      g.busy_joules *= factor;
-      g.idle_joules *= factor;
-    }
-    read_meter(g.meter, Joules(g.busy_joules + g.idle_joules));
-    const double target = inlet_c_ + kKelvinPerWatt * mean_w(g.meter);
-    g.temperature = base::Celsius(relax(g.temperature.value(), target, window_s, kHeatSinkSeconds));
+// Power at reference conditions becomes power at the die's own temperature; whatever the GPU was doing
+// carries its part of the difference.
+void Hall::close_node(std::size_t n, Seconds window) {
+  GpuServer& server = servers_[n];
+  server.begin(inlet(n), window);
+  Watts busy{0.0};
+  for (std::size_t i = 0; i < node_gpus_[n].size(); ++i) {
+    GpuWindow& g = gpus_[node_gpus_[n][i]];
+    const Joules nominal(g.busy_joules + g.idle_joules);
+    const Watts power = server.gpu(i, nominal / window);
+    const double factor = nominal.value() > 0.0 ? power * window / nominal : 1.0;
+    g.busy_joules *= factor;
+    g.idle_joules *= factor;
+    g.temperature = server.die(i);
+    busy += Joules(g.busy_joules) / window;
+    read_meter(g.meter, power * window);
   }
+  const HostPower host = server.end(busy);
+  const NodeMeters& m = node_meters_[n];
+  read_meter(m.cpu[0], host.cpu * window);
+  read_meter(m.cpu[1], host.cpu * window);
+  read_meter(m.dram, host.dram * window);
+  read_meter(m.nic, host.nic * window);
+  read_meter(m.board, host.board * window);
+  read_meter(m.fans, host.fans * window);
+  server_air_ += server.fans().flow;
 }
 
 void Hall::close_nodes() {
-  const double window_s = base::to_seconds(spec_.window).value();
-  for (std::size_t n = 0; n < spec_.nodes.size(); ++n) {
-    double gpu_w = 0.0, busy_w = 0.0;
-    for (const std::size_t g : node_gpus_[n]) {
-      gpu_w += mean_w(gpus_[g].meter);
-      busy_w += gpus_[g].busy_joules / window_s;
-    }
-    const double load = std::clamp(busy_w / (700.0 * static_cast<double>(node_gpus_[n].size())), 0.0, 1.0);
-    const NodeMeters& m = node_meters_[n];
-    const double cpu_w = kCpuIdleW + (kCpuMaxW - kCpuIdleW) * 0.55 * load;
-    read_meter(m.cpu[0], Joules(cpu_w * window_s));
-    read_meter(m.cpu[1], Joules(cpu_w * window_s));
-    read_meter(m.dram, Joules((kDramIdleW + (kDramMaxW - kDramIdleW) * load) * window_s));
-    read_meter(m.nic, Joules(kNicW * window_s));
-    read_meter(m.board, Joules(kBoardW * window_s));
-    // Fan law: speed follows inlet above the knee and the heat to move; power is its cube.
-    const double speed = std::clamp(
-        kFanLeast + 0.05 * std::max(0.0, inlet_c_ - kFanKneeC) + 0.35 * gpu_w / 5600.0, kFanLeast, 1.0);
-    fan_w_[n] = kFanMaxW * speed * speed * speed;
-    read_meter(m.fans, Joules(fan_w_[n] * window_s));
-  }
-  for (const MeterId s : switches_) read_meter(s, Joules(kSwitchW * window_s));
+  const Seconds window = base::to_seconds(spec_.window);
+  server_air_ = base::KilogramsPerSecond(0.0);
+  for (std::size_t n = 0; n < spec_.nodes.size(); ++n) close_node(n, window);
+  for (const MeterId s : switches_) read_meter(s, kSwitchW * window);
 }
 
-double Hall::loss_w(const Sensor& sensor, double out_w) const {
-  switch (sensor.loss) {
-    case Loss::kNone:
-      return 0.0;
-    case Loss::kPsu:
-      return out_w * psu_loss_fraction(out_w / sensor.rated_w);
-    case Loss::kLine:
-      return out_w * 0.006;
-    case Loss::kUps:
-      return out_w * ups_loss_fraction(out_w / sensor.rated_w);
-  }
-  return 0.0;
+Watts Hall::loss(MeterId meter, Watts out) const {
+  const Conversion& conversion = sensors_[meter.index].conversion;
+  if (const auto* curve = std::get_if<EfficiencyCurve>(&conversion)) return curve->loss(out);
+  if (const auto* line = std::get_if<DistributionParams>(&conversion)) return input_power(*line, out) - out;
+  return Watts(0.0);
 }
 
 Microjoules Hall::expected_loss(MeterId parent, Microjoules children) const {
-  const double seconds = base::to_seconds(spec_.window).value();
-  const double out_w = base::to_joules(children).value() / seconds;
-  return base::to_microjoules(Joules(loss_w(sensors_[parent.index], out_w) * seconds));
+  const Seconds window = base::to_seconds(spec_.window);
+  const Watts out = base::to_joules(std::max(children, Microjoules(0))) / window;
+  return base::to_microjoules(loss(parent, out) * window);
 }
 
 energy::Provenance Hall::provenance(MeterId meter) const {
@@ -544,19 +545,19 @@ void Hall::read_parent(MeterId meter) {
 
 void Hall::close_cooling() {
   const double window_s = base::to_seconds(spec_.window).value();
-  std::fill(rack_heat_.begin(), rack_heat_.end(), Watts(0));
-  for (std::size_t n = 0; n < spec_.nodes.size(); ++n) {
-    double heat = 0.0;
-    for (const MeterId leaf : tree_.children(node_meters_[n].node)) heat += mean_w(leaf);
-    heat += loss_w(sensors_[node_meters_[n].node.index], heat);
-    for (std::size_t r = 0; r < spec_.racks.size(); ++r) {
-      if (spec_.racks[r].name == spec_.nodes[n].rack) rack_heat_[r] += Watts(heat);
+  for (std::size_t r = 0; r < rack_nodes_.size(); ++r) {
+    rack_heat_[r] = kSwitchW;
+    for (const std::size_t n : rack_nodes_[r]) {
+      Watts drawn{0.0};
+      for (const MeterId leaf : tree_.children(node_meters_[n].node)) drawn += Watts(mean_w(leaf));
+      rack_heat_[r] += servers_[n].heat_into_air(loss(node_meters_[n].node, drawn));
     }
   }
-  cooling_state_ = cooling_->step({rack_heat_, std::nullopt, weather_, Seconds(window_s)});
-  // Recirculation: a few per cent of the return air comes back to the inlets.
-  inlet_c_ = cooling_state_.supply_air.value() +
-             0.05 * (cooling_state_.return_air - cooling_state_.supply_air).value();
+  cooling_state_ = cooling_->step({rack_heat_, server_air_, weather_, Seconds(window_s)});
+  for (std::size_t r = 0; r < rack_inlet_.size(); ++r) {
+    const double share = recirculation({spec_.racks[r].recirculation}, cooling_state_.crah_air, server_air_);
+    rack_inlet_[r] = rack_inlet(share, cooling_state_.supply_air, cooling_state_.return_air);
+  }
   read_meter(chiller_, cooling_state_.chillers * Seconds(window_s));
   read_meter(tower_, cooling_state_.towers * Seconds(window_s));
   read_meter(pumps_, (cooling_state_.chilled_pumps + cooling_state_.condenser_pumps) * Seconds(window_s));

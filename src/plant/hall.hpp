@@ -17,6 +17,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "base/result.hpp"
@@ -27,7 +28,9 @@
 #include "plant/cooling_plant.hpp"
 #include "plant/epw.hpp"
 #include "plant/gpu_power_curve.hpp"
+#include "plant/gpu_server.hpp"
 #include "plant/llm_cost_model.hpp"
+#include "plant/power_chain.hpp"
 #include "plant/serving_replica.hpp"
 #include "plant/training.hpp"
 
@@ -36,6 +39,7 @@ namespace perjoule::plant {
 struct RackSpec {
   std::string name;
   std::string feed;
+  double recirculation = 0.05;  // share of the server air that comes back to the inlets, at least
 };
 
 struct NodeSpec {
@@ -130,6 +134,13 @@ struct Replica {
   std::span<const RequestUse> uses;                                 // of the last window, per GPU
   double busy_joules = 0.0, idle_joules = 0.0, busy_seconds = 0.0;  // of the last window, per GPU
   base::Watts cap{700.0};
+  bool admitted = true;  // takes new requests
+};
+
+// What one service was asked in the last window.
+struct Arrivals {
+  std::int64_t requests = 0;
+  std::int64_t input_tokens = 0;
 };
 
 // The meters of one node.
@@ -163,8 +174,8 @@ class Hall {
   const std::vector<energy::MeterId>& switch_meters() const { return switches_; }
   const CoolingState& cooling() const { return cooling_state_; }
   WeatherSample weather() const { return weather_; }
-  // Air at the servers' inlets, recirculation included.
-  base::Celsius inlet() const { return base::Celsius(inlet_c_); }
+  // Air at a server's inlet, recirculation included.
+  base::Celsius inlet(std::size_t node) const { return rack_inlet_[node_rack_[node]]; }
   // Loss that the conversion curve expects of a parent, given what its children read.
   base::Microjoules expected_loss(energy::MeterId parent, base::Microjoules children) const;
   energy::Provenance provenance(energy::MeterId meter) const;
@@ -174,17 +185,23 @@ class Hall {
   }
   std::int64_t events() const;
   std::int64_t rejected_requests() const { return rejected_; }
+  std::span<const Arrivals> arrivals() const { return arrivals_; }  // by service
+  std::span<const std::size_t> replicas_of(std::size_t service) const { return service_replicas_[service]; }
 
   // Controls. A cap applies to every GPU of a replica / of all training nodes, from the next piece of work
   // on.
   void set_replica_cap(std::size_t replica, base::Watts cap);
+  // Whether new requests are dealt to a replica; what it has already it finishes. False, without effect,
+  // where the service would be left with none.
+  bool admit(std::size_t replica, bool admitted);
   void set_training_cap(base::Watts cap);
   base::Watts training_cap() const { return training_cap_; }
   static std::vector<RestLevel> rest_levels(const GpuPowerCurve& gpu);
   const LlmCostModel& cost_model(std::size_t service, base::Watts cap);
 
  private:
-  enum class Loss : std::uint8_t { kNone, kPsu, kLine, kUps };
+  // What a meter with children loses between itself and them.
+  using Conversion = std::variant<std::monostate, EfficiencyCurve, DistributionParams>;
   struct Sensor {
     double gain = 1.0;
     std::int64_t resolution_uj = 1000;
@@ -192,8 +209,7 @@ class Hall {
     std::int64_t truth_uj = 0;  // cumulative
     std::int64_t shown_uj = 0;
     std::int64_t uncertainty_ppm = 0;
-    Loss loss = Loss::kNone;
-    double rated_w = 0.0;
+    Conversion conversion;
   };
   struct StepCosts;
   struct RunningJob {
@@ -207,19 +223,21 @@ class Hall {
 
   Hall(HallSpec spec, base::SymbolTable& symbols, RequestStream requests);
   base::Status build();
-  base::Status build_racks(energy::MeterId site, const std::string& site_name);
+  base::Status place_nodes();
+  base::Status build_feed(std::size_t feed, energy::MeterId site);
+  base::Status build_rack(std::size_t rack, energy::MeterId pdu, const std::string& feed_path);
   base::Status build_node(std::size_t node, energy::MeterId rack);
   base::Status build_services();
   base::Status build_cooling(energy::MeterId site);
   base::Result<energy::MeterId> add_meter(const std::string& path, energy::MeterId parent,
                                           energy::DeviceKind kind, std::string_view zone,
-                                          const std::string& rack, const std::string& node, double rated_w);
+                                          const std::string& rack, const std::string& node,
+                                          Conversion conversion = {});
   void serve();
   void train();
   void start_jobs(base::TimePoint t);
   bool try_start(std::size_t job, base::TimePoint t);
   void account_job(RunningJob& running, base::TimePoint to);
-  void close_gpus();
   void close_nodes();
   void close_parents();
   void close_cooling();
@@ -227,7 +245,8 @@ class Hall {
   void read_parent(energy::MeterId meter);
   void set_reading(energy::MeterId meter, base::Microjoules truth);
   double mean_w(energy::MeterId meter) const;
-  double loss_w(const Sensor& sensor, double out_w) const;
+  void close_node(std::size_t node, base::Seconds window);
+  base::Watts loss(energy::MeterId meter, base::Watts out) const;
 
   HallSpec spec_;
   base::SymbolTable& symbols_;
@@ -241,12 +260,17 @@ class Hall {
   GpuPowerCurve curve_;
   std::vector<GpuWindow> gpus_;
   std::vector<std::vector<std::size_t>> node_gpus_;
-  std::vector<double> fan_w_;  // of each node in the last window
+  std::vector<GpuServer> servers_;  // by node
+  std::vector<std::size_t> node_rack_;
+  std::vector<std::vector<std::size_t>> rack_nodes_, feed_racks_;
+  base::KilogramsPerSecond server_air_;  // of the hall, in the last window
   std::vector<NodeMeters> node_meters_;
   std::vector<energy::MeterId> switches_;
   std::vector<Replica> replicas_;
   std::vector<std::vector<std::size_t>> service_replicas_;
-  std::vector<std::size_t> next_replica_;
+  std::vector<std::vector<std::size_t>> admitted_;  // by service, in replica order
+  std::vector<std::size_t> next_replica_;           // turn among the admitted
+  std::vector<Arrivals> arrivals_;
   std::vector<std::vector<std::pair<double, std::unique_ptr<StepCosts>>>> costs_;  // per service, by cap
   std::vector<JobState> jobs_;
   std::size_t next_job_ = 0;
@@ -259,7 +283,7 @@ class Hall {
   WeatherSample weather_;
   std::vector<base::Watts> rack_heat_;
   energy::MeterId site_meter_, cooling_meter_, chiller_, tower_, pumps_, crah_;
-  double inlet_c_ = 22.0;
+  std::vector<base::Celsius> rack_inlet_;
   std::int64_t rejected_ = 0;
 };
 

@@ -71,26 +71,13 @@ double sink_resistance(const GpuThermalParams& p, double speed) {
   return p.sink_resistance * std::pow(speed, -p.speed_exponent);
 }
 
-// Leakage that the nominal power already holds: at the steady die temperature of reference conditions.
-double nominal_leakage(const GpuThermalParams& p, Watts nominal) {
-  const double rise = nominal.value() * (p.die_resistance + sink_resistance(p, p.reference_speed));
-  return leakage(p, p.reference_inlet + Celsius(rise));
+// Leakage that the nominal power already holds: at the steady die temperature of reference conditions,
+// reached over the thermal resistance `to_inlet`.
+double nominal_leakage(const GpuThermalParams& p, Watts nominal, double to_inlet) {
+  return leakage(p, p.reference_inlet + Celsius(nominal.value() * to_inlet));
 }
-
-// The pair (die, sink) after dt at constant heat: x(t) = x_inf + exp(A t) (x_0 - x_inf). A has two real
-// negative eigenvalues, so exp(A t) = [(A - l2) e^(l1 t) - (A - l1) e^(l2 t)] / (l1 - l2).
-GpuThermalState advance(const GpuThermalParams& p, GpuThermalState from, double heat, Celsius inlet,
-                        double sink_r, double dt) {
-  const double a = 1.0 / (p.die_resistance * p.die_capacity), b = 1.0 / (p.die_resistance * p.sink_capacity);
-  const double d = b + 1.0 / (sink_r * p.sink_capacity);
-  const double half = 0.5 * (a + d), root = std::sqrt(0.25 * (a - d) * (a - d) + a * b);
-  const double l1 = -half + root, l2 = -half - root;
-  const double e1 = std::exp(l1 * dt), e2 = std::exp(l2 * dt), scale = 1.0 / (l1 - l2);
-  const double sink_inf = inlet.value() + heat * sink_r, die_inf = sink_inf + heat * p.die_resistance;
-  const double x = from.die.value() - die_inf, y = from.sink.value() - sink_inf;
-  const double ax = -a * x + a * y, ay = b * x - d * y;  // A (x, y)
-  return {Celsius(die_inf + scale * ((ax - l2 * x) * e1 - (ax - l1 * x) * e2)),
-          Celsius(sink_inf + scale * ((ay - l2 * y) * e1 - (ay - l1 * y) * e2))};
+double reference_resistance(const GpuThermalParams& p) {
+  return p.die_resistance + sink_resistance(p, p.reference_speed);
 }
 
 // Each round shrinks the error by beta L R < 1/2; this many leave it below a millikelvin.
@@ -114,7 +101,8 @@ base::Status check(const GpuThermalParams& p, double least_speed) {
 
 GpuThermalState gpu_steady(const GpuThermalParams& p, Watts nominal, Celsius inlet, double speed) {
   PJ_CHECK(nominal.value() >= 0.0 && speed > 0.0);
-  const double sink_r = sink_resistance(p, speed), without = nominal.value() - nominal_leakage(p, nominal);
+  const double sink_r = sink_resistance(p, speed),
+               without = nominal.value() - nominal_leakage(p, nominal, reference_resistance(p));
   double heat = nominal.value();
   for (int i = 0; i < kSteadyRounds; ++i) {
     heat = std::max(0.0, without + leakage(p, inlet + Celsius(heat * (sink_r + p.die_resistance))));
@@ -123,25 +111,54 @@ GpuThermalState gpu_steady(const GpuThermalParams& p, Watts nominal, Celsius inl
   return {sink + Celsius(heat * p.die_resistance), sink};
 }
 
-GpuThermalStep gpu_thermal_step(const GpuThermalParams& p, GpuThermalState& state, Watts nominal,
-                                Celsius inlet, double speed, Seconds dt) {
-  PJ_CHECK(nominal.value() >= 0.0 && speed > 0.0 && dt.value() > 0.0);
-  const double sink_r = sink_resistance(p, speed), without = nominal.value() - nominal_leakage(p, nominal);
+GpuThermalTick::GpuThermalTick(const GpuThermalParams& p, double speed, Seconds dt)
+    : params_(p),
+      dt_(dt.value()),
+      sink_resistance_(sink_resistance(p, speed)),
+      reference_resistance_(reference_resistance(p)) {
+  PJ_CHECK(speed > 0.0 && dt_ > 0.0);
+  a_ = 1.0 / (p.die_resistance * p.die_capacity);
+  b_ = 1.0 / (p.die_resistance * p.sink_capacity);
+  d_ = b_ + 1.0 / (sink_resistance_ * p.sink_capacity);
+  const double half = 0.5 * (a_ + d_), root = std::sqrt(0.25 * (a_ - d_) * (a_ - d_) + a_ * b_);
+  l1_ = -half + root;
+  l2_ = -half - root;
+  e1_ = std::exp(l1_ * dt_);
+  e2_ = std::exp(l2_ * dt_);
+  scale_ = 1.0 / (l1_ - l2_);
+}
+
+// The pair (die, sink) after dt at constant heat: x(t) = x_inf + exp(A t) (x_0 - x_inf). A has two real
+// negative eigenvalues, so exp(A t) = [(A - l2) e^(l1 t) - (A - l1) e^(l2 t)] / (l1 - l2).
+GpuThermalState GpuThermalTick::advance(GpuThermalState from, double heat, Celsius inlet) const {
+  const double sink_inf = inlet.value() + heat * sink_resistance_,
+               die_inf = sink_inf + heat * params_.die_resistance;
+  const double x = from.die.value() - die_inf, y = from.sink.value() - sink_inf;
+  const double ax = -a_ * x + a_ * y, ay = b_ * x - d_ * y;  // A (x, y)
+  return {Celsius(die_inf + scale_ * ((ax - l2_ * x) * e1_ - (ax - l1_ * x) * e2_)),
+          Celsius(sink_inf + scale_ * ((ay - l2_ * y) * e1_ - (ay - l1_ * y) * e2_))};
+}
+
+GpuThermalStep gpu_thermal_step(const GpuThermalTick& tick, GpuThermalState& state, Watts nominal,
+                                Celsius inlet) {
+  PJ_CHECK(nominal.value() >= 0.0 && tick.dt_ > 0.0);
+  const GpuThermalParams& p = tick.params_;
+  const double without = nominal.value() - nominal_leakage(p, nominal, tick.reference_resistance_);
   // The die follows a change within seconds and then the sink: over a tick its mean is taken between its
   // quasi-static temperatures over the first and the last sink temperature; for steps within its own time
   // constant, between its ends.
-  const bool fast = dt.value() < p.die_resistance * p.die_capacity;
+  const bool fast = tick.dt_ < p.die_resistance * p.die_capacity;
   double heat = std::max(0.0, without + leakage(p, state.die));
   GpuThermalState end = state;
   for (int i = 0; i < kStepRounds; ++i) {
-    end = advance(p, state, heat, inlet, sink_r, dt.value());
+    end = tick.advance(state, heat, inlet);
     const Celsius first = fast ? state.die : state.sink + Celsius(heat * p.die_resistance);
     heat = std::max(0.0, without + 0.5 * (leakage(p, first) + leakage(p, end.die)));
   }
-  end = advance(p, state, heat, inlet, sink_r, dt.value());
+  end = tick.advance(state, heat, inlet);
   const double stored =
       (p.die_capacity * (end.die - state.die).value() + p.sink_capacity * (end.sink - state.sink).value()) /
-      dt.value();
+      tick.dt_;
   state = end;
   return {Watts(heat), Watts(heat) - nominal, Watts(heat - stored)};
 }

@@ -93,9 +93,24 @@ base::Status check(const GpuThermalParams& params, double least_speed);
 // State in the long run at this nominal power.
 GpuThermalState gpu_steady(const GpuThermalParams& params, base::Watts nominal, base::Celsius inlet,
                            double speed);
-// Advances the state by dt (> 0). `speed` (> 0) is the fans' phi.
-GpuThermalStep gpu_thermal_step(const GpuThermalParams& params, GpuThermalState& state, base::Watts nominal,
-                                base::Celsius inlet, double speed, base::Seconds dt);
+// What a step needs beside the state, the same for every GPU behind the same fans: made once, used for all.
+// `speed` (> 0) is the fans' phi, dt > 0.
+class GpuThermalTick {
+ public:
+  GpuThermalTick() = default;
+  GpuThermalTick(const GpuThermalParams& params, double speed, base::Seconds dt);
+
+ private:
+  friend GpuThermalStep gpu_thermal_step(const GpuThermalTick&, GpuThermalState&, base::Watts, base::Celsius);
+  GpuThermalState advance(GpuThermalState from, double heat, base::Celsius inlet) const;
+
+  GpuThermalParams params_;
+  double dt_ = 0.0, sink_resistance_ = 0.0, reference_resistance_ = 0.0;
+  double a_ = 0.0, b_ = 0.0, d_ = 0.0, l1_ = 0.0, l2_ = 0.0, e1_ = 0.0, e2_ = 0.0, scale_ = 0.0;
+};
+// Advances the state by the tick's dt.
+GpuThermalStep gpu_thermal_step(const GpuThermalTick& tick, GpuThermalState& state, base::Watts nominal,
+                                base::Celsius inlet);
 
 // --- Server heat capacity
 // --------------------------------------------------------------------------------------------- C dT/dt = P -

@@ -100,7 +100,7 @@ TEST(GpuThermal, StepIsTheExactSolution) {
   for (const double dt : {0.1, 2.0, 30.0, 300.0}) {
     GpuThermalState state{Celsius(35), Celsius(33)};
     Oracle oracle{35, 33};
-    const auto step = gpu_thermal_step(p, state, Watts(650), Celsius(24), 0.7, Seconds(dt));
+    const auto step = gpu_thermal_step(GpuThermalTick(p, 0.7, Seconds(dt)), state, Watts(650), Celsius(24));
     oracle.run(p, 650, 24, 0.7, dt);
     EXPECT_NEAR(state.die.value(), oracle.die, 1e-6) << dt;
     EXPECT_NEAR(state.sink.value(), oracle.sink, 1e-6) << dt;
@@ -114,9 +114,9 @@ TEST(GpuThermal, LeakageThroughAStepOfLoadMatchesSmallSteps) {
   Oracle oracle{state.die.value(), state.sink.value()};
   double energy = 0.0;
   for (int i = 0; i < 20; ++i) {
-    energy +=
-        30 *
-        gpu_thermal_step(p, state, Watts(i < 10 ? 700 : 200), Celsius(27), 0.6, Seconds(30)).power.value();
+    energy += 30 * gpu_thermal_step(GpuThermalTick(p, 0.6, Seconds(30)), state, Watts(i < 10 ? 700 : 200),
+                                    Celsius(27))
+                       .power.value();
     oracle.run(p, i < 10 ? 700 : 200, 27, 0.6, 30);
     EXPECT_NEAR(state.die.value(), oracle.die, 0.5) << i;
   }
@@ -127,12 +127,13 @@ TEST(GpuThermal, NominalPowerAtReferenceConditionsAndMoreWhenWarm) {
   const GpuThermalParams p;
   for (const double nominal : {80.0, 400.0, 700.0}) {
     GpuThermalState state = gpu_steady(p, Watts(nominal), p.reference_inlet, p.reference_speed);
-    const auto at =
-        gpu_thermal_step(p, state, Watts(nominal), p.reference_inlet, p.reference_speed, Seconds(30));
+    const auto at = gpu_thermal_step(GpuThermalTick(p, p.reference_speed, Seconds(30)), state, Watts(nominal),
+                                     p.reference_inlet);
     EXPECT_NEAR(at.power.value(), nominal, 1e-6);
     EXPECT_NEAR(at.into_air.value(), nominal, 1e-6);
     GpuThermalState warm = gpu_steady(p, Watts(nominal), Celsius(35), p.reference_speed);
-    const auto hot = gpu_thermal_step(p, warm, Watts(nominal), Celsius(35), p.reference_speed, Seconds(30));
+    const auto hot = gpu_thermal_step(GpuThermalTick(p, p.reference_speed, Seconds(30)), warm, Watts(nominal),
+                                      Celsius(35));
     EXPECT_GT(hot.excess.value(), 1.0);
     EXPECT_LT(hot.excess.value(), 0.25 * p.leak.value() * std::exp(p.leak_cap));
   }
@@ -145,7 +146,8 @@ TEST(GpuThermal, HeatIsConserved) {
   GpuThermalState state{Celsius(25), Celsius(25)};
   double in = 0.0, out = 0.0;
   for (int i = 0; i < 100; ++i) {
-    const auto s = gpu_thermal_step(p, state, Watts(i % 7 * 100.0), Celsius(25), 0.5 + 0.004 * i, Seconds(3));
+    const auto s = gpu_thermal_step(GpuThermalTick(p, 0.5 + 0.004 * i, Seconds(3)), state,
+                                    Watts(i % 7 * 100.0), Celsius(25));
     in += s.power.value() * 3, out += s.into_air.value() * 3;
   }
   const double stored =
@@ -167,7 +169,7 @@ TEST(GpuThermal, RunawayParametersAreRefused) {
   const auto worst = gpu_steady(p, Watts(700), Celsius(45), 0.35);
   EXPECT_LT(worst.die.value(), 250.0);
   GpuThermalState state = worst;
-  gpu_thermal_step(p, state, Watts(700), Celsius(45), 0.35, Seconds(3000));
+  gpu_thermal_step(GpuThermalTick(p, 0.35, Seconds(3000)), state, Watts(700), Celsius(45));
   EXPECT_NEAR(state.die.value(), worst.die.value(), 0.01);
 }
 

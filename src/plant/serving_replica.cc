@@ -23,7 +23,16 @@ ServingReplica::ServingReplica(const StepCostModel& costs, ServingLimits limits,
 
 void ServingReplica::set_governor(IdleGovernor* governor) {
   governor_ = governor;
-  if (piece_ == Piece::kRest) begin_rest();
+  if (piece_ != Piece::kRest) return;
+  next_look_ = governor_ != nullptr ? governor_->idle_began(now_) : base::kNever;
+  set_piece(Piece::kRest, {});
+}
+
+void ServingReplica::look_at(TimePoint t) {
+  PJ_CHECK(governor_ != nullptr);
+  if (piece_ != Piece::kRest) return;
+  next_look_ = std::max(t, now_);
+  set_piece(Piece::kRest, {});
 }
 
 bool ServingReplica::offer(const ServingRequest& request) {
@@ -79,11 +88,13 @@ void ServingReplica::end_piece() {
   switch (piece_) {
     case Piece::kRest:
       if (work_waiting()) {
-        if (governor_ != nullptr) governor_->ended(rest_since_, now_, plan_taken_);
+        if (governor_ != nullptr) governor_->idle_ended(now_);
         return begin_wake();
       }
-      level_ = plan_[plan_taken_++].level;
-      return set_piece(Piece::kRest, {});
+      next_look_ = governor_->look(now_);
+      PJ_DCHECK(next_look_ > now_);
+      // It may have asked for a wake.
+      return piece_ == Piece::kRest ? set_piece(Piece::kRest, {}) : void();
     case Piece::kWake:
       level_ = 0;
       return begin_piece();
@@ -113,7 +124,7 @@ void ServingReplica::set_piece(Piece kind, PieceCost cost) {
   piece_start_ = now_;
   if (kind == Piece::kRest) {
     power_w_ = levels_[level_].gpu_power.value();
-    piece_end_ = plan_taken_ < plan_.size() ? std::max(plan_[plan_taken_].at, now_) : base::kNever;
+    piece_end_ = next_look_;
     return;
   }
   const base::Duration d = base::to_duration(base::Seconds(cost.seconds));
@@ -129,6 +140,7 @@ bool ServingReplica::request_rest(std::size_t level) {
   // A wake that is under way runs to its end; then the requested level is entered.
   if (piece_ != Piece::kRest || level == level_) return true;
   if (level < level_) {
+    if (governor_ != nullptr) governor_->idle_ended(now_);
     begin_wake();
   } else {
     level_ = level;
@@ -138,10 +150,8 @@ bool ServingReplica::request_rest(std::size_t level) {
 }
 
 void ServingReplica::begin_rest() {
-  level_ = governor_ == nullptr ? requested_level_ : 0;
-  rest_since_ = now_;
-  plan_taken_ = 0;
-  plan_ = governor_ != nullptr ? governor_->plan(now_) : std::span<const IdleGovernor::Step>{};
+  level_ = requested_level_;
+  next_look_ = governor_ != nullptr ? governor_->idle_began(now_) : base::kNever;
   set_piece(Piece::kRest, {});
 }
 

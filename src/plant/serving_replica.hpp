@@ -69,19 +69,17 @@ struct RestLevel {
   base::Joules wake_gpu_energy;  // above gpu_power x wake
 };
 
-// Chooses resting levels while the replica has nothing to do; the replica asks once per idle period.
+// Watches a replica that has nothing to do, at the replica's own time inside advance(). It acts through
+// request_rest(), as anyone does.
 class IdleGovernor {
  public:
   virtual ~IdleGovernor() = default;
-  struct Step {
-    base::TimePoint at;
-    std::size_t level = 0;
-  };
-  // What will be done if nothing arrives: transitions in time order, each at or after `since`. Valid until
-  // used.
-  virtual std::span<const Step> plan(base::TimePoint since) = 0;
-  // Told what became of the plan: `taken` of its steps happened before work arrived at `until`.
-  virtual void ended(base::TimePoint since, base::TimePoint until, std::size_t taken) = 0;
+  // Work ended, or a wake without work did. Returns when to look first (kNever: not at all).
+  virtual base::TimePoint idle_began(base::TimePoint since) = 0;
+  // The time asked for has come and there is still nothing to do. Returns the next time to look, after `now`.
+  virtual base::TimePoint look(base::TimePoint now) = 0;
+  // Work came, or a wake was asked for.
+  virtual void idle_ended(base::TimePoint now) = 0;
 };
 
 class ServingReplica {
@@ -90,16 +88,19 @@ class ServingReplica {
                  base::TimePoint start);
 
   void set_costs(const StepCostModel& costs) { costs_ = &costs; }  // takes effect at the next piece
-  // Asked at once if the replica rests.
+  // Told at once if the replica is idle. `governor` outlives the replica, or is taken away with nullptr.
   void set_governor(IdleGovernor* governor);
-  // Rests at a level without a governor: entered at once, left when work comes (the request then lapses). To
-  // go to a shallower level costs the wake of the deeper one. False, without effect, for a level above 0
-  // while work runs or waits, or under a governor.
+  // Something the governor knows has changed: if the replica is idle, it is to look at `t` (not before now)
+  // instead of the time it had asked for.
+  void look_at(base::TimePoint t);
+  // Rests at a level: entered at once, left when work comes (the request then lapses). To go to a shallower
+  // level costs the wake of the deeper one. False, without effect, for a level above 0 while it works.
   bool request_rest(std::size_t level);
-  // True between work, without a governor: request_rest() takes every level.
-  bool may_rest() const { return governor_ == nullptr && outstanding() == 0 && prefilling_.empty(); }
+  // True while nothing runs and nothing that has arrived waits.
+  bool may_rest() const { return active_.empty() && prefilling_.empty() && !work_waiting(); }
   // The level it rests at; 0 while it works or wakes.
   std::size_t rest_level() const { return piece_ == Piece::kRest ? level_ : 0; }
+  bool waking() const { return piece_ == Piece::kWake; }
   std::span<const RestLevel> rest_levels() const { return levels_; }
   // Arrivals in time order, none before the time already advanced to. Returns false if it can never fit in KV
   // memory.
@@ -177,9 +178,7 @@ class ServingReplica {
   double kv_reserved_ = 0.0;   // at the end of every active request
   double decode_share_ = 0.0;  // integral of power / batch over decode time, J
 
-  std::span<const IdleGovernor::Step> plan_;
-  std::size_t plan_taken_ = 0;
-  base::TimePoint rest_since_;
+  base::TimePoint next_look_ = base::kNever;  // of the governor, while idle
   std::size_t level_ = 0;
   std::size_t requested_level_ = 0;  // by request_rest(), until work comes
 

@@ -141,25 +141,28 @@ TEST(ServingReplica, RefusesWhatCanNeverFitAndQueuesOnMemory) {
       << "memory holds one at a time";
 }
 
-class OneStep final : public IdleGovernor {
+// Rests at level 1 two seconds after work ended.
+class AfterTwoSeconds final : public IdleGovernor {
  public:
-  std::span<const Step> plan(TimePoint since) override {
-    steps_ = {{since + base::seconds(2), 1}};
-    return steps_;
+  explicit AfterTwoSeconds(ServingReplica& replica) : replica_(replica) {}
+  TimePoint idle_began(TimePoint since) override { return since + base::seconds(2); }
+  TimePoint look(TimePoint) override {
+    rests_ += replica_.request_rest(1) ? 1 : 0;
+    return base::kNever;
   }
-  void ended(TimePoint, TimePoint, std::size_t taken) override { taken_ += taken; }
-  std::size_t taken_ = 0;
+  void idle_ended(TimePoint) override { ++ends_; }
+  int rests_ = 0, ends_ = 0;
 
  private:
-  std::vector<Step> steps_;
+  ServingReplica& replica_;
 };
 
 TEST(ServingReplica, ARestSavesPowerAndItsWakeDelaysTheFirstToken) {
   const LinearCosts costs;
   const std::vector<RestLevel> levels{{Watts(100), {}, {}},
                                       {Watts(40), base::milliseconds(60), base::Joules(6)}};
-  OneStep governor;
   ServingReplica replica(costs, {64, 8192}, levels, {0});
+  AfterTwoSeconds governor(replica);
   replica.set_governor(&governor);
   replica.offer({1, {0}, 100, 1});
   replica.offer({2, {10 * base::kNsPerSecond}, 100, 1});
@@ -168,9 +171,10 @@ TEST(ServingReplica, ARestSavesPowerAndItsWakeDelaysTheFirstToken) {
   const double first =
       base::to_seconds(replica.finished()[1].first_token - TimePoint{10 * base::kNsPerSecond}).value();
   EXPECT_NEAR(first, 0.060 + 0.006, 1e-6);
-  EXPECT_EQ(governor.taken_, 1U);
+  EXPECT_EQ(governor.rests_, 2) << "after each of the two requests";
+  EXPECT_EQ(governor.ends_, 2) << "by each of them";
   EXPECT_EQ(replica.wakes(), 1);
-  EXPECT_GT(replica.level_seconds()[1], 7.9);
+  EXPECT_NEAR(replica.level_seconds()[1], 8.0 - 0.006 + 0.06 + 8.0 - 0.066, 1e-3);
 }
 
 TEST(ServingReplica, AWrittenRestIsEnteredWhenIdleAndLeftAtWork) {
@@ -182,8 +186,6 @@ TEST(ServingReplica, AWrittenRestIsEnteredWhenIdleAndLeftAtWork) {
   ASSERT_TRUE(replica.request_rest(1));
   EXPECT_EQ(replica.rest_level(), 1U);
   replica.offer({1, {3 * base::kNsPerSecond}, 100, 1});
-  EXPECT_FALSE(replica.request_rest(1)) << "work is known to come";
-  EXPECT_TRUE(replica.request_rest(0)) << "leaving is never refused";
   replica.advance({4 * base::kNsPerSecond});
   ASSERT_EQ(replica.finished().size(), 1U);
   EXPECT_NEAR(base::to_seconds(replica.finished()[0].first_token - TimePoint{3 * base::kNsPerSecond}).value(),
@@ -212,13 +214,35 @@ TEST(ServingReplica, LeavingAWrittenRestWithoutWorkPaysItsWake) {
   EXPECT_NEAR(replica.idle_joules(), 10 * 20.0 + (2 * 20.0 + 50.0) + 8 * 40.0, 1e-6);
 }
 
-TEST(ServingReplica, AGovernorIsNotOverruled) {
+TEST(ServingReplica, AtWorkARestIsRefused) {
   const LinearCosts costs;
-  OneStep governor;
   ServingReplica replica(costs, {64, 8192}, {{Watts(100), {}, {}}, {Watts(40), {}, {}}}, {0});
-  replica.set_governor(&governor);
+  replica.offer({1, {0}, 100, 1000});
+  replica.advance({1'000'000});
+  EXPECT_FALSE(replica.may_rest());
   EXPECT_FALSE(replica.request_rest(1));
-  EXPECT_TRUE(replica.request_rest(0));
+  EXPECT_TRUE(replica.request_rest(0)) << "leaving is never refused";
+}
+
+// The governor hears of an early wake as of the end of the idle period, and of the idle time after it as of a
+// new one.
+TEST(ServingReplica, AnEarlyWakeEndsTheRestBeforeWorkComes) {
+  const LinearCosts costs;
+  ServingReplica replica(costs, {64, 8192},
+                         {{Watts(100), {}, {}}, {Watts(40), base::milliseconds(500), base::Joules(6)}}, {0});
+  AfterTwoSeconds governor(replica);
+  replica.set_governor(&governor);
+  replica.advance({5 * base::kNsPerSecond});
+  ASSERT_EQ(replica.rest_level(), 1U);
+  ASSERT_TRUE(replica.request_rest(0));
+  EXPECT_TRUE(replica.waking());
+  replica.offer({1, {6 * base::kNsPerSecond}, 100, 1});
+  replica.advance({7 * base::kNsPerSecond});
+  ASSERT_EQ(replica.finished().size(), 1U);
+  EXPECT_NEAR(base::to_seconds(replica.finished()[0].first_token - TimePoint{6 * base::kNsPerSecond}).value(),
+              0.006, 1e-6)
+      << "the wake is over before the request comes";
+  EXPECT_EQ(governor.ends_, 2);
 }
 
 }  // namespace

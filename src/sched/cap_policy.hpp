@@ -1,8 +1,8 @@
 // Energy-aware power cap per workload under its latency targets, and the named baselines beside it.
-// Once per control period the policy sees a service's latency percentiles and load, and picks from a table of
-// caps the one of least predicted energy whose predicted latency keeps a margin to the targets. The table
-// (relative time and energy per cap) comes from the calibrated cost model at the load seen; the observation
-// corrects its level. Thread rule: one thread per policy. Units in the names.
+// The policy is given a table of caps: what each would mean at the load seen, from the calibrated cost model
+// (plant/service_outlook.hpp) with its level corrected by what was observed. It picks the least predicted
+// power among those that keep a margin to the targets. Power is that of the whole device over time, idle time
+// included: slower work takes the place of idle time. Thread rule: one thread per policy. Units in the names.
 #pragma once
 
 #include <memory>
@@ -15,16 +15,17 @@
 
 namespace perjoule::sched {
 
-// What a cap does to the work at the present load, relative to no cap.
+// What a cap means at the present load.
 struct CapOption {
   base::Watts cap;
-  double relative_time = 1.0;    // of a decode step
-  double relative_energy = 1.0;  // per token
+  double ttft_p95_ms = 0.0;
+  double token_gap_p95_ms = 0.0;
+  base::Watts power;  // mean of one GPU
 };
+// The option of the nearest cap; `options` has at least one.
+const CapOption& option_at(std::span<const CapOption> options, base::Watts cap);
 
 struct CapObservation {
-  double ttft_p95_ms = 0.0;  // over the last period; 0 = nothing finished
-  double token_gap_p95_ms = 0.0;
   double ttft_target_ms = 0.0;
   double token_gap_target_ms = 0.0;
   base::Watts cap;                     // in force

@@ -53,7 +53,7 @@ def bash_completes_commands_options_and_values(folder):
             ("perjoule explain ", ["request", "job", "kernel", "decision", "meter", "line"]),
             ("perjoule explain --store x re", ["request"]), ("perjoule explain request ", []),
             ("perjoule query 'select 1' --format ", ["table", "csv", "json"]), ("perjoule query x --format=c", ["csv"]),
-            ("perjoule simulate x --policies n", ["none"]), ("perjoule simulate x --policies sleep=rent", ["rent-or-buy"]),
+            ("perjoule simulate x --policies n", ["none"]), ("perjoule simulate x --policies sleep=timeo", ["timeout"]),
             ("perjoule simulate x --policies none,al", ["none,all"]),
             ("perjoule simulate x --policies sleep=heaa,cap=fix", ["fixed-500"]),
             ("perjoule top --by tenant,mod", ["tenant,model"]), ("perjoule top --limit ", []),

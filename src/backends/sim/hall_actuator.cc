@@ -22,8 +22,8 @@ HallActuator::HallActuator(plant::Hall& hall, const base::SymbolTable& symbols,
     const Replica& replica = replica_of(g);
     const energy::Device& at = hall.meters()[gpu.meter].device;
     const auto levels = replica.engine->rest_levels();
-    controls_of_[g] = {{static_cast<std::uint32_t>(written_.size())},
-                       {static_cast<std::uint32_t>(written_.size() + 1)}};
+    const auto first = static_cast<std::uint32_t>(written_.size());
+    controls_of_[g] = {{first}, {first + 1}, {first + 2}};
     declare({"gpu.cap", "W", at, kCapMinW, kCapMaxW, kCapStepW, kPowerGroup, {}, {}, true});
     declare({"gpu.rest",
              "{level}",
@@ -35,8 +35,10 @@ HallActuator::HallActuator(plant::Hall& hall, const base::SymbolTable& symbols,
              {},
              levels.back().wake,
              true});
-    written_.push_back({g, false, replica.cap.value(), 0.0});
-    written_.push_back({g, true, 0.0, 0.0});
+    declare({"gpu.admit", "{flag}", at, 0.0, 1.0, 1.0, kAdmitGroup, {}, {}, true});
+    written_.push_back({g, What::kCap, replica.cap.value(), 0.0});
+    written_.push_back({g, What::kRest, 0.0, 0.0});
+    written_.push_back({g, What::kAdmit, 1.0, 0.0});
   }
 }
 
@@ -46,18 +48,19 @@ Replica& HallActuator::replica_of(std::size_t gpu) {
 
 base::Result<double> HallActuator::do_read(std::size_t control) {
   const Written& written = written_[control];
-  return written.rest ? rest_of(written) : written.value;
+  return written.what == What::kRest ? rest_of(written) : written.value;
 }
 
 double HallActuator::rest_of(const Written& written) {
   const plant::ServingReplica& engine = *replica_of(written.gpu).engine;
-  const bool worked = engine.outstanding() > 0 || engine.busy_seconds() > written.busy_seconds;
+  const bool worked = !engine.may_rest() || engine.busy_seconds() > written.busy_seconds;
   return std::max(worked ? 0.0 : written.value, static_cast<double>(engine.rest_level()));
 }
 
 base::Status HallActuator::do_write(std::size_t control, double value) {
   Written& written = written_[control];
-  if (written.rest) return write_rest(written, value);
+  if (written.what == What::kRest) return write_rest(written, value);
+  if (written.what == What::kAdmit) return write_admit(written, value);
   written.value = value;
   apply_cap(replica_of(written.gpu));
   return base::ok_status();
@@ -81,14 +84,33 @@ base::Status HallActuator::write_rest(Written& written, double level) {
   // Asked even where the other GPUs of the replica still hold it awake. At work level 0 is what there is.
   const bool there_already = level == 0.0 && replica.engine->rest_level() == 0;
   if (!replica.engine->may_rest() && !there_already) {
-    const energy::Device& at = hall_.meters()[hall_.gpus()[written.gpu].meter].device;
-    return base::io_error("set a control", std::string(symbols().text(at.name)) + ":gpu.rest",
-                          "the GPU works or its sleep rule decides", "Write the level when the GPU is idle");
+    return refusal(written, "gpu.rest", "the GPU works", "Write the level when the GPU is idle");
   }
   replica.engine->request_rest(static_cast<std::size_t>(shallowest));
   written.value = level;
   written.busy_seconds = replica.engine->busy_seconds();
   return base::ok_status();
+}
+
+base::Status HallActuator::write_admit(Written& written, double value) {
+  const Replica& replica = replica_of(written.gpu);
+  bool all = value > 0.0;
+  for (const std::size_t g : replica.gpus) {
+    all = all && (g == written.gpu || written_[controls_of_[g].admit.index].value > 0.0);
+  }
+  if (!hall_.admit(static_cast<std::size_t>(hall_.gpus()[written.gpu].replica), all)) {
+    return refusal(written, "gpu.admit", "it is the last of its service that takes requests",
+                   "Admit another one first");
+  }
+  written.value = value;
+  return base::ok_status();
+}
+
+base::Error HallActuator::refusal(const Written& written, std::string_view control, std::string why,
+                                  std::string hint) const {
+  const energy::Device& at = hall_.meters()[hall_.gpus()[written.gpu].meter].device;
+  return base::io_error("set a control", std::string(symbols().text(at.name)) + ":" + std::string(control),
+                        std::move(why), std::move(hint));
 }
 
 }  // namespace perjoule::backends::sim

@@ -1,16 +1,19 @@
 // The simulated hall as an actuator. Only GPUs that serve have controls; every control is off until its group
-// is enabled.
+// is enabled. The GPUs of a replica work in lock step, so what is written to one of them counts together with
+// what is written to the others:
 //
-//   gpu.cap   W, 200..700 in steps of 5, group "gpu-power". The GPUs of a replica work in lock step, so the
-//   replica runs
-//             at the lowest cap written to any of them, from its next piece of work on.
-//   gpu.rest  level 0 (ready) .. 3, group "gpu-sleep". Entered at once, left when work comes; the control
-//   then reads 0.
-//             Above 0 it is refused (kIo) while work runs or waits and while the replica has a governor. A
-//             replica of several GPUs rests as deep as the shallowest level written to any of them; to go to
-//             a shallower level costs the wake of the deeper one.
+//   gpu.cap    W, 200..700 in steps of 5, group "gpu-power". The replica runs at the lowest cap written to
+//   any
+//              of its GPUs, from its next piece of work on.
+//   gpu.rest   level 0 (ready) .. 3, group "gpu-sleep". Entered at once, left when work comes; the control
+//   then
+//              reads 0. Above 0 it is refused (kIo) while work runs or waits. A replica rests as deep as the
+//              shallowest level written to any of its GPUs; to go to a shallower level costs the wake of the
+//              deeper one.
+//   gpu.admit  1 or 0, group "serving-admit": whether new requests are dealt to the GPU. A replica takes none
+//              while any of its GPUs says 0. Refused (kIo) where the service would be left with no replica.
 //
-// Write between windows, never while the hall runs one. Thread rule: one thread, the hall's. Ownership: keeps
+// Write between windows, or from a replica's governor. Thread rule: one thread, the hall's. Ownership: keeps
 // references to the hall, the symbols and the journal.
 #pragma once
 
@@ -24,6 +27,7 @@ namespace perjoule::backends::sim {
 
 inline constexpr std::string_view kPowerGroup = "gpu-power";
 inline constexpr std::string_view kSleepGroup = "gpu-sleep";
+inline constexpr std::string_view kAdmitGroup = "serving-admit";
 
 class HallActuator final : public device::GuardedActuator {
  public:
@@ -34,18 +38,20 @@ class HallActuator final : public device::GuardedActuator {
   // As find(), without the search. Invalid for a GPU that does not serve. `gpu` is an index in hall.gpus().
   device::ControlId cap_control(std::size_t gpu) const { return controls_of_[gpu].cap; }
   device::ControlId rest_control(std::size_t gpu) const { return controls_of_[gpu].rest; }
+  device::ControlId admit_control(std::size_t gpu) const { return controls_of_[gpu].admit; }
 
  protected:
   base::Result<double> do_read(std::size_t control) override;
   base::Status do_write(std::size_t control, double value) override;
 
  private:
+  enum class What : std::uint8_t { kCap, kRest, kAdmit };
   struct GpuControls {
-    device::ControlId cap, rest;
+    device::ControlId cap, rest, admit;
   };
   struct Written {
     std::size_t gpu = 0;
-    bool rest = false;
+    What what = What::kCap;
     double value = 0.0;
     double busy_seconds = 0.0;  // of the replica when a rest was written: work since then has ended it
   };
@@ -53,6 +59,9 @@ class HallActuator final : public device::GuardedActuator {
   double rest_of(const Written& written);
   void apply_cap(plant::Replica& replica);
   base::Status write_rest(Written& written, double level);
+  base::Status write_admit(Written& written, double value);
+  base::Error refusal(const Written& written, std::string_view control, std::string why,
+                      std::string hint) const;
 
   plant::Hall& hall_;
   std::vector<GpuControls> controls_of_;  // by GPU

@@ -13,6 +13,7 @@ TEST(HallActuator, Conforms) {
     if (enabled) {
       EXPECT_TRUE(actuator->enable_group(kPowerGroup).ok());
       EXPECT_TRUE(actuator->enable_group(kSleepGroup).ok());
+      EXPECT_TRUE(actuator->enable_group(kAdmitGroup).ok());
     }
     return conformance::ActuatorUnderTest{std::move(actuator), world};
   });
@@ -23,6 +24,10 @@ class HallActuatorTest : public ::testing::Test {
   HallActuatorTest() {
     EXPECT_TRUE(actuator_.enable_group(kPowerGroup).ok());
     EXPECT_TRUE(actuator_.enable_group(kSleepGroup).ok());
+    EXPECT_TRUE(actuator_.enable_group(kAdmitGroup).ok());
+  }
+  base::Status admit(std::size_t gpu, double flag) {
+    return actuator_.write(actuator_.admit_control(gpu), flag, {});
   }
   base::Status cap(std::size_t gpu, double watts) {
     return actuator_.write(actuator_.cap_control(gpu), watts, {});
@@ -42,7 +47,7 @@ TEST_F(HallActuatorTest, FindAndTheDirectWayAgree) {
   EXPECT_EQ(*actuator_.find("gpu.rest", "site/r1/n1/gpu/3"), actuator_.rest_control(3));
   EXPECT_FALSE(actuator_.cap_control(4).valid()) << "a training GPU";
   EXPECT_FALSE(actuator_.find("gpu.cap", "site/r1/n2/gpu/0").ok());
-  EXPECT_EQ(actuator_.controls().size(), 8U);
+  EXPECT_EQ(actuator_.controls().size(), 12U);
 }
 
 TEST_F(HallActuatorTest, AReplicaRunsAtTheLowestCapOfItsGpus) {
@@ -99,18 +104,20 @@ TEST_F(HallActuatorTest, WorkEndsARestAndRefusesANewOne) {
   EXPECT_TRUE(rest(0, 1).ok());
 }
 
-class NeverRests final : public plant::IdleGovernor {
- public:
-  std::span<const Step> plan(base::TimePoint) override { return {}; }
-  void ended(base::TimePoint, base::TimePoint, std::size_t) override {}
-};
-
-TEST_F(HallActuatorTest, AGovernorIsNotOverruled) {
-  NeverRests governor;
-  engine(0).set_governor(&governor);
-  EXPECT_EQ(rest(0, 1).error().kind, base::ErrorKind::kIo);
-  EXPECT_TRUE(rest(0, 0).ok());
-  EXPECT_TRUE(rest(2, 1).ok()) << "another replica";
+TEST_F(HallActuatorTest, OneReplicaOfAServiceAlwaysTakesRequests) {
+  ASSERT_TRUE(admit(1, 0).ok());
+  EXPECT_FALSE(world_.hall->replicas()[0].admitted);
+  const auto refused = admit(2, 0);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().kind, base::ErrorKind::kIo);
+  EXPECT_EQ(*actuator_.read(actuator_.admit_control(2)), 1);
+  ASSERT_TRUE(admit(0, 0).ok() && admit(1, 1).ok());
+  EXPECT_FALSE(world_.hall->replicas()[0].admitted) << "its other GPU still says no";
+  for (int w = 0; w < 3; ++w) world_.hall->run_window();
+  EXPECT_EQ(engine(0).outstanding(), 0U);
+  EXPECT_EQ(engine(1).outstanding(), 2U) << "both requests went to the one that takes them";
+  ASSERT_TRUE(admit(0, 1).ok());
+  EXPECT_TRUE(world_.hall->replicas()[0].admitted);
 }
 
 }  // namespace

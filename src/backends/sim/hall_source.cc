@@ -67,6 +67,8 @@ HallSource::HallSource(const plant::Hall& hall, const base::Clock& clock, base::
     offer(form(SignalNumber::kSmActive, true, kActivityPpm), m, What::kSmActive, g, only);
     offer(form(SignalNumber::kDramActive, true, kDramActivePpm), m, What::kDramActive, g, only);
   }
+  std::vector<std::size_t> node_of(hall.meters().size());
+  for (std::size_t n = 0; n < hall.node_meters().size(); ++n) node_of[hall.node_meters()[n].node.index] = n;
   const Form meter{0, "meter.energy", "uJ", SignalKind::kCounter, false, -1};
   for (std::uint32_t i = 0; i < hall.meters().size(); ++i) {
     const MeterId m{i};
@@ -81,7 +83,7 @@ HallSource::HallSource(const plant::Hall& hall, const base::Clock& clock, base::
         break;
       case DeviceKind::kNode:
         offer(form(SignalNumber::kNodePower, true, -1), m, What::kMeanPower, i, only);
-        offer(form(SignalNumber::kInletTemp, false, kTemperaturePpm), m, What::kInlet, i, only);
+        offer(form(SignalNumber::kInletTemp, false, kTemperaturePpm), m, What::kInlet, node_of[i], only);
         break;
       default:
         offer(meter, m, What::kEnergy, i, only);
@@ -141,7 +143,7 @@ double HallSource::value_of(const Origin& origin) const {
     case What::kDramActive:
       return dram_active(hall_.gpus()[origin.index]);
     case What::kInlet:
-      return hall_.inlet().value();
+      return hall_.inlet(origin.index).value();
   }
   return std::numeric_limits<double>::quiet_NaN();
 }

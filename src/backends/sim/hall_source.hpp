@@ -54,7 +54,8 @@ class HallSource final : public device::SlottedSource {
   };
   struct Origin {
     What what;
-    std::size_t index;  // of the meter; of the GPU for temperature, cap and activity
+    std::size_t
+        index;  // of the meter; of the GPU for temperature, cap and activity; of the node for the inlet
   };
   struct Form;
   void offer(const Form& form, energy::MeterId meter, What what, std::size_t index,
