@@ -1,4 +1,4 @@
-// The subcommands. Each add_* declares its arguments and, when chosen, sets the runner.
+// The subcommands. Each add_* declares its arguments on the command line and what runs when it is chosen.
 #pragma once
 
 #include <functional>
@@ -6,20 +6,22 @@
 
 #include "base/result.hpp"
 
-namespace CLI {
-class App;
-}
-
 namespace perjoule::app {
 
-using Runner = std::function<int()>;
+class CommandLine;
 
-void add_commands(CLI::App& app, Runner& runner);
-void add_simulation_commands(CLI::App& app, Runner& runner);  // demo, simulate, config
-void add_store_commands(CLI::App& app, Runner& runner);       // top, query, explain, report, audit
-void add_tool_commands(CLI::App& app, Runner& runner);  // signals, calibrate, import, doctor, completion, man
+// What a command hands back: `text` goes to stdout, `remark` to stderr.
+struct Answer {
+  std::string text;
+  int status = 0;
+  std::string remark = {};
+};
+using Runner = std::function<base::Result<Answer>()>;
 
-// "perjoule: what: where: why. hint" on stderr; the exit status of its kind.
-int fail(const base::Error& error);
+void add_commands(CommandLine& line);
+void add_simulation_commands(CommandLine& line);  // demo, simulate, config
+void add_store_commands(CommandLine& line);       // top, query, explain, report, audit
+void add_tool_commands(CommandLine& line);        // signals, calibrate, import, doctor
+void add_help_commands(CommandLine& line);        // completion, man
 
 }  // namespace perjoule::app

@@ -1,38 +1,59 @@
 // The one command: parses arguments, calls the house, prints. Results on stdout, everything else on stderr;
-// exit status as the public contract says (0 done, 1 the answer is no, 2 bad input, 3 something is missing, 4
-// a defect).
-#include <CLI/CLI.hpp>
+// exit statuses are those of kExitStatuses in command_page.hpp.
+#include <fmt/format.h>
+
 #include <cstdio>
+#include <exception>
+#include <new>
 #include <string>
 
-#include "commands.hpp"
+#include "base/env.hpp"
+#include "command_line.hpp"
+#include "output.hpp"
+
+namespace {
+
+using namespace perjoule;
+
+// What came from outside must not steer the terminal it is shown on.
+std::string shown(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    const bool control = (c >= 0 && c < ' ' && c != '\n' && c != '\t') || c == 0x7f;
+    if (!control)
+      out += c;
+    else
+      out += fmt::format("\\x{:02x}", static_cast<unsigned>(c));
+  }
+  return out;
+}
+
+// "perjoule: what: where: why. hint" on stderr; the exit status of its kind.
+int fail(const base::Error& error) {
+  if (!error.why.empty()) std::fprintf(stderr, "perjoule: %s\n", shown(error.message()).c_str());
+  return base::exit_status(error.kind);
+}
+
+int run(int argc, char** argv) {
+  app::CommandLine line;
+  app::add_commands(line);
+  const auto answer = line.run(base::posix_env(), argc, argv);
+  if (!answer.ok()) return fail(answer.error());
+  if (const auto written = app::write_result(answer->text); !written.ok()) return fail(written.error());
+  if (!answer->remark.empty()) std::fprintf(stderr, "perjoule: %s\n", answer->remark.c_str());
+  return answer->status;
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"perjoule: every joule of an AI hall, who used it, and what would save it"};
-  app.set_version_flag("--version", std::string("perjoule ") + PERJOULE_VERSION);
-  app.require_subcommand(0, 1);
-  app.footer(
-      "Examples:\n  perjoule demo                      a day of a real workload on a calibrated hall\n"
-      "  perjoule explain request r17       from one request back to its meters\n"
-      "  perjoule audit perjoule-store      every equality and every byte\n"
-      "Exit status: 0 done, 1 the answer is no, 2 bad input, 3 something is missing, 4 a defect.");
-  perjoule::app::Runner runner;
-  perjoule::app::add_commands(app, runner);
+  app::guard_standard_streams();
   try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp& e) {
-    return app.exit(e);
-  } catch (const CLI::CallForAllHelp& e) {
-    return app.exit(e);
-  } catch (const CLI::CallForVersion& e) {
-    return app.exit(e);
-  } catch (const CLI::ParseError& e) {
-    std::fprintf(stderr, "perjoule: %s\nTry 'perjoule --help'.\n", e.what());
-    return 2;
+    return run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    return fail(
+        base::missing("run", "memory", "there is not enough of it", "Ask for less, or use a larger machine"));
+  } catch (const std::exception& e) {
+    return fail({base::ErrorKind::kDefect, "run", "", e.what(), "Please report what you typed"});
   }
-  if (!runner) {
-    std::fputs(app.help().c_str(), stdout);
-    return 0;
-  }
-  return runner();
 }

@@ -23,13 +23,15 @@ void watch_signals() {
   sigaction(SIGTERM, &action, nullptr);
 }
 
-Progress::Progress(bool quiet) : on_(!quiet && isatty(STDERR_FILENO) != 0) {}
+Progress::Progress(bool quiet) : on_(!quiet && isatty(STDERR_FILENO) != 0 && isatty(STDOUT_FILENO) != 0) {}
 
-void Progress::show(const std::string& what, double share) {
+void Progress::show(const std::string& what, double share, double total, const char* unit) {
+  if (!on_) return;
+  if (what != what_) what_ = what, watch_ = base::Stopwatch();
   const double elapsed = watch_.elapsed().value();
-  if (!on_ || elapsed < 1.0) return;
-  const double left = share > 0.0 ? elapsed / share - elapsed : 0.0;
-  std::fprintf(stderr, "\r\033[K%s  %3.0f %%  %.0f s left", what.c_str(), share * 100.0, left);
+  if (elapsed < 2.0 || share <= 0.0) return;
+  std::fprintf(stderr, "\r\033[K%s  %3.0f %%  %.3g %s/s  %.0f s left", what.c_str(), share * 100.0,
+               share * total / elapsed, unit, elapsed / share - elapsed);
   drawn_ = true;
 }
 

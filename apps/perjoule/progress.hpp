@@ -1,4 +1,5 @@
-// A line of progress on stderr, drawn only when it is a terminal, with the share done and the time left.
+// A line of progress on stderr with the share done, the rate and the time left. Drawn only on a terminal
+// (both stdout and stderr), and only for what takes over two seconds.
 #pragma once
 
 #include <string>
@@ -10,12 +11,14 @@ namespace perjoule::app {
 class Progress {
  public:
   explicit Progress(bool quiet);
-  void show(const std::string& what, double share);
+  // `total` in `unit`, of which `share` is done: 24 "h" at one half after 6 s is 2 h/s.
+  void show(const std::string& what, double share, double total, const char* unit);
   void clear();
 
  private:
   bool on_;
   bool drawn_ = false;
+  std::string what_;
   base::Stopwatch watch_;
 };
 

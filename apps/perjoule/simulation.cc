@@ -1,15 +1,16 @@
 // demo, simulate, config check.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <atomic>
-#include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "agent/sleep_policy.hpp"
 #include "base/env.hpp"
-#include "commands.hpp"
+#include "base/text.hpp"
+#include "command_line.hpp"
 #include "compose/run.hpp"
 #include "compose/scenario.hpp"
 #include "compose/summary_text.hpp"
@@ -23,6 +24,7 @@ using compose::Comparison;
 using compose::RunOptions;
 using compose::RunSummary;
 using compose::Scenario;
+using nlohmann::ordered_json;
 
 struct SimulateArgs {
   std::string scenario;
@@ -31,44 +33,59 @@ struct SimulateArgs {
   std::optional<std::uint64_t> seed;
   std::optional<double> hours;
   unsigned threads = 1;
-  bool overwrite = false, json = false, golden = false, quiet = false, no_samples = false;
+  bool overwrite = false, json = false, golden = false, no_samples = false;
 };
 
-void add_common(CLI::App& command, SimulateArgs& args) {
-  command.add_option("--seed", args.seed, "seed of every random draw (default: the scenario's)");
-  command.add_option("--hours", args.hours, "length of the run (default: the scenario's)");
-  command
-      .add_option("--threads", args.threads, "threads of the store's writer; the bytes do not depend on it")
-      ->check(CLI::Range(1U, 64U));
+void add_common(CommandLine& line, CLI::App& command, SimulateArgs& args) {
+  line.count(command.add_option("--seed", args.seed, "seed of every random draw (default: the scenario's)"));
+  command.add_option("--hours", args.hours, "length of the run (default: the scenario's)")->type_name("H");
+  CLI::Option* threads = command.add_option(
+      "--threads", args.threads, "threads of the store's writer, 1 to 64; the bytes do not depend on it");
+  line.count(threads);
+  threads->check(CLI::Range(1U, 64U).description(""))->capture_default_str();
   command.add_flag("--overwrite", args.overwrite, "replace a store that is there");
   command.add_flag("--json", args.json, "one JSON document");
-  command.add_flag("--quiet", args.quiet, "no progress");
 }
 
-int simulate(const SimulateArgs& args) {
+constexpr const char* kInterrupted = "interrupted; the store ends with its last whole window";
+
+double hours_of(const Scenario& scenario) {
+  return static_cast<double>(scenario.length.ns) / static_cast<double>(base::kNsPerHour);
+}
+
+void note_scenario(const CommandLine& line, const std::string& path, const Scenario& scenario) {
+  line.note("scenario " + path + ": " + std::to_string(scenario.hall.nodes.size()) + " nodes, " +
+            base::format_duration(scenario.length) + ", seed " + std::to_string(scenario.hall.seed));
+}
+
+void note_end(const CommandLine& line, const std::string& store, const base::Stopwatch& watch) {
+  line.note((store.empty() ? "no store was written; " : "store " + store + " written; ") +
+            base::fixed_text(watch.elapsed().value(), 1) + " s");
+}
+
+base::Result<Answer> simulate(const CommandLine& line, const SimulateArgs& args) {
   watch_signals();
-  auto scenario = compose::read_scenario(base::posix_env(), args.scenario, {args.seed, args.hours});
-  if (!scenario.ok()) return fail(scenario.error());
-  auto policies = compose::parse_policies(args.policies);
-  if (!policies.ok()) return fail(policies.error());
-  Progress progress(args.quiet || args.json || args.golden);
-  RunOptions options{*policies, args.store, args.overwrite, args.threads, !args.no_samples, {}, {}};
+  const base::Stopwatch watch;
+  PJ_ASSIGN(const auto scenario,
+            compose::read_scenario(base::posix_env(), args.scenario, {args.seed, args.hours}));
+  PJ_ASSIGN(const auto policies, compose::parse_policies(args.policies));
+  note_scenario(line, args.scenario, scenario);
+  Progress progress(line.common().quiet);
+  RunOptions options{policies, args.store, args.overwrite, args.threads, !args.no_samples, {}, {}};
   options.progress = [&](double share) {
-    progress.show("simulating " + scenario->name, share);
+    progress.show("simulating " + scenario.name, share, hours_of(scenario), "h");
     return !interrupted();
   };
-  const auto run = compose::run_scenario(*scenario, options, base::posix_env());
+  const auto run = compose::run_scenario(scenario, options, base::posix_env());
   progress.clear();
-  if (!run.ok()) return fail(run.error());
-  const std::string text = args.golden ? compose::golden_text(*run)
-                           : args.json ? compose::summary_json(*run, {}) + "\n"
-                                       : compose::screen_text(*run, {});
-  std::fputs(text.c_str(), stdout);
-  if (interrupted()) {
-    std::fputs("perjoule: interrupted; the store ends with its last whole window\n", stderr);
-    return 130;
-  }
-  return run->conserved ? 0 : 4;
+  if (!run.ok()) return run.error();
+  note_end(line, args.store, watch);
+  Answer answer{args.golden ? compose::golden_text(*run)
+                : args.json ? compose::summary_json(*run, {}) + "\n"
+                            : compose::screen_text(*run, {}),
+                run->conserved ? 0 : 4};
+  if (interrupted()) answer.status = 130, answer.remark = kInterrupted;
+  return answer;
 }
 
 // The runs whose table the demo shows: every rule of each policy alone, then both of ours.
@@ -88,16 +105,21 @@ compose::PolicyChoice choice_of(const Comparison& c) {
 }
 
 // Runs the plan on `threads` threads; each run is independent and deterministic, so the order does not
-// matter.
+// matter. Progress is drawn by the calling thread alone.
 base::Status run_plan(const Scenario& scenario, std::vector<Comparison>& plan, unsigned threads,
                       Progress& progress) {
   std::atomic<std::size_t> next{0}, done{0};
   std::vector<base::Status> results(plan.size(), base::ok_status());
-  const auto work = [&] {
+  const double rules = static_cast<double>(plan.size());
+  const auto work = [&](bool draws) {
     for (std::size_t i = next++; i < plan.size(); i = next++) {
       RunOptions options;
       options.policies = choice_of(plan[i]);
-      options.progress = [](double) { return !interrupted(); };
+      options.progress = [&](double share) {
+        if (draws)
+          progress.show("comparing rules", (static_cast<double>(done) + share) / rules, rules, "rules");
+        return !interrupted();
+      };
       auto run = compose::run_scenario(scenario, options, base::posix_env());
       if (run.ok())
         plan[i].run = std::move(*run);
@@ -107,9 +129,8 @@ base::Status run_plan(const Scenario& scenario, std::vector<Comparison>& plan, u
     }
   };
   std::vector<std::jthread> pool;
-  for (unsigned t = 1; t < threads; ++t) pool.emplace_back(work);
-  progress.show("comparing " + std::to_string(plan.size()) + " rules", 0.0);
-  work();
+  for (unsigned t = 1; t < threads; ++t) pool.emplace_back(work, false);
+  work(true);
   pool.clear();
   for (auto& r : results) PJ_TRY(std::move(r));
   return base::ok_status();
@@ -120,87 +141,165 @@ std::string demo_scenario_path() {
   return std::string(home != nullptr ? home : PERJOULE_DATA_DIR) + "/scenarios/demo.toml";
 }
 
-int demo(const SimulateArgs& args) {
+std::string next_steps(const SimulateArgs& args, const RunSummary& run) {
+  const std::string store = " --store " + args.store + "\n";
+  return "\nnext\n" +
+         (run.traced_request.empty() ? "" : "  perjoule explain request " + run.traced_request + store) +
+         "  perjoule top --by tenant,model" + store + "  perjoule report --html report.html" + store;
+}
+
+base::Result<Answer> demo(const CommandLine& line, const SimulateArgs& args) {
   watch_signals();
-  auto scenario = compose::read_scenario(base::posix_env(), demo_scenario_path(), {args.seed, args.hours});
-  if (!scenario.ok()) return fail(scenario.error());
-  Progress progress(args.quiet || args.json);
+  const base::Stopwatch watch;
+  PJ_ASSIGN(const auto scenario,
+            compose::read_scenario(base::posix_env(), demo_scenario_path(), {args.seed, args.hours}));
+  note_scenario(line, demo_scenario_path(), scenario);
+  Progress progress(line.common().quiet);
   const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
   auto plan = comparison_plan();
-  if (const auto s = run_plan(*scenario, plan, cores, progress); !s.ok()) return fail(s.error());
+  const auto compared = run_plan(scenario, plan, cores, progress);
+  progress.clear();
+  if (!compared.ok()) return compared.error();
+  // The runs that were broken off cannot be compared, and a store would hold their figures.
+  if (interrupted()) return Answer{"", 130, "interrupted; no store was written"};
   RunOptions options;
   options.store = args.store;
   options.overwrite = args.overwrite;
   options.threads = args.threads;
   options.savings_json = compose::savings_json(plan.front().run, plan);
   options.progress = [&](double share) {
-    progress.show("recording the run with both policies", share);
+    progress.show("recording the run with both policies", share, hours_of(scenario), "h");
     return !interrupted();
   };
-  auto run = compose::run_scenario(*scenario, options, base::posix_env());
+  auto run = compose::run_scenario(scenario, options, base::posix_env());
   progress.clear();
-  if (!run.ok()) return fail(run.error());
+  if (!run.ok()) return run.error();
+  note_end(line, args.store, watch);
   plan.push_back({"both", "heaa + latency-aware", "ours", *run});
-  std::fputs(
-      (args.json ? compose::summary_json(*run, plan) + "\n" : compose::screen_text(*run, plan)).c_str(),
-      stdout);
-  if (interrupted()) return 130;
-  if (!args.json) {
-    std::printf(
-        "\nnext\n  perjoule explain request %s --store %s\n  perjoule top --by tenant,model --store %s\n  "
-        "perjoule report --html report.html --store %s\n",
-        run->traced_request.c_str(), args.store.c_str(), args.store.c_str(), args.store.c_str());
-  }
-  return run->conserved ? 0 : 4;
+  if (interrupted()) return Answer{compose::screen_text(*run, {}), 130, kInterrupted};
+  return Answer{args.json ? compose::summary_json(*run, plan) + "\n"
+                          : compose::screen_text(*run, plan) + next_steps(args, *run),
+                run->conserved ? 0 : 4};
 }
 
-int check_config(const std::string& path) {
-  const auto scenario = compose::read_scenario(base::posix_env(), path);
-  if (!scenario.ok()) return fail(scenario.error());
-  base::SymbolTable symbols;
-  const auto hall = plant::Hall::make(scenario->hall, symbols, {});
-  if (!hall.ok()) return fail(hall.error());
-  std::printf("%s: good: %zu nodes, %zu meters, %s\n", path.c_str(), scenario->hall.nodes.size(),
-              (*hall)->meters().size(), base::format_duration(scenario->length).c_str());
-  return 0;
+// A scenario has a name, a start and lists of sections; settings have none of them.
+bool looks_like_settings(std::string_view text) {
+  bool any = false;
+  for (const std::string_view line : base::split(text, '\n')) {
+    const std::string_view key = base::trim(line.substr(0, line.find('=')));
+    if (key == "name" || key == "start" || key.starts_with("[[")) return false;
+    any = any || (!key.empty() && key.front() != '#');
+  }
+  return any;
+}
+
+struct CheckArgs {
+  std::string file;
+  bool json = false;
+};
+
+base::Result<Answer> check_config(CommandLine& line, const CheckArgs& args) {
+  base::Env& env = base::posix_env();
+  constexpr std::uint64_t kLargest = 16U << 20;
+  PJ_ASSIGN(const auto text, env.read_file(args.file, kLargest));
+  ordered_json j{{"schema_version", 1}, {"file", args.file}};
+  std::string said;
+  if (looks_like_settings(text)) {
+    PJ_TRY(line.apply_settings(text, args.file));
+    j["kind"] = "settings";
+    said = "settings";
+  } else {
+    PJ_ASSIGN(const auto scenario, compose::read_scenario(env, args.file));
+    base::SymbolTable symbols;
+    PJ_ASSIGN(const auto hall, plant::Hall::make(scenario.hall, symbols, {}));
+    j["kind"] = "scenario";
+    j["nodes"] = scenario.hall.nodes.size();
+    j["meters"] = hall->meters().size();
+    j["length_ns"] = scenario.length.ns;
+    said = std::to_string(scenario.hall.nodes.size()) + " nodes, " + std::to_string(hall->meters().size()) +
+           " meters, " + base::format_duration(scenario.length);
+  }
+  j["good"] = true;
+  return Answer{args.json ? j.dump(2) + "\n" : args.file + ": good: " + said + "\n"};
+}
+
+std::vector<std::string> policy_words() {
+  std::vector<std::string> words{"none", "all", "sleep", "cap"};
+  for (const auto& r : agent::sleep_rules()) words.push_back("sleep=" + std::string(r.name));
+  for (const auto& r : sched::cap_rules()) words.push_back("cap=" + std::string(r.name));
+  return words;
+}
+
+void add_demo(CommandLine& line) {
+  auto args = std::make_shared<SimulateArgs>();
+  args->store = "perjoule-store";
+  args->overwrite = true;
+  CLI::App& c = line.add(
+      line.root(),
+      {"demo",
+       "the main job on the built-in real input: simulate, record, attribute, compare",
+       "Runs a day of a hall of eight H200 servers once for every energy policy and its baselines, "
+       "records the run with both policies in the store, replacing the one that is there, and shows "
+       "who used the energy and what was saved. Whatever it shows is simulated.",
+       {"perjoule demo", "perjoule demo --hours 2 --store /tmp/s", "perjoule demo --json --seed 7"}});
+  line.folder(c.add_option("--store", args->store, "folder of the store")->capture_default_str());
+  add_common(line, c, *args);
+  line.on_chosen(c, [&line, args] { return demo(line, *args); });
+}
+
+void add_simulate(CommandLine& line) {
+  auto args = std::make_shared<SimulateArgs>();
+  CLI::App& c = line.add(line.root(),
+                         {"simulate",
+                          "run a scenario in virtual time",
+                          "The same scenario, policies and seed give the same bytes, whatever the number of "
+                          "threads. SIGINT ends the run "
+                          "after the window that is under way; the store then holds what was simulated and "
+                          "says that it is not complete.",
+                          {"perjoule simulate scenarios/demo.toml --policies none",
+                           "perjoule simulate scenarios/demo.toml --policies sleep=rent-or-buy,cap --hours 6",
+                           "perjoule simulate scenarios/demo.toml --store /tmp/s --json"}});
+  line.file(c.add_option("scenario", args->scenario, "a scenario file (TOML)")->required(), "SCENARIO");
+  line.word_list(
+      c.add_option("--policies", args->policies, "none, all, or a comma list of sleep[=RULE] and cap[=RULE]")
+          ->capture_default_str(),
+      "LIST", policy_words());
+  line.folder(c.add_option("--store", args->store, "folder of the store; without it none is written"));
+  c.add_flag("--golden", args->golden, "sorted key = value lines");
+  c.add_flag("--no-samples", args->no_samples, "leave the samples table empty");
+  add_common(line, c, *args);
+  line.on_chosen(c, [&line, args] { return simulate(line, *args); });
+}
+
+void add_config(CommandLine& line) {
+  CLI::App& parent = line.add(
+      line.root(), {"config",
+                    "scenarios and settings files",
+                    "",
+                    {"perjoule config check scenarios/demo.toml",
+                     "perjoule config check settings.toml --json", "perjoule --config settings.toml top"}});
+  parent.require_subcommand(1);
+  auto args = std::make_shared<CheckArgs>();
+  CLI::App& c = line.add(
+      parent,
+      {"check",
+       "validate a scenario or a settings file without running it",
+       "A file with a name, a start or [[sections]] is a scenario, any other a settings file as --config "
+       "takes "
+       "it: 'option = value' for every command that has the option, [command] for one; '-' in a name is '_'.",
+       {"perjoule config check scenarios/demo.toml", "perjoule config check settings.toml",
+        "perjoule config check scenarios/demo.toml --json"}});
+  line.file(c.add_option("file", args->file, "the file")->required());
+  c.add_flag("--json", args->json, "one JSON document");
+  line.on_chosen(c, [&line, args] { return check_config(line, *args); });
 }
 
 }  // namespace
 
-void add_simulation_commands(CLI::App& app, Runner& runner) {
-  auto demo_args = std::make_shared<SimulateArgs>();
-  demo_args->store = "perjoule-store";
-  demo_args->overwrite = true;
-  CLI::App* d = app.add_subcommand(
-      "demo", "the main job on the built-in real input: simulate, record, attribute, compare");
-  d->add_option("--store", demo_args->store, "folder of the store")->capture_default_str();
-  add_common(*d, *demo_args);
-  d->footer(
-      "Examples:\n  perjoule demo\n  perjoule demo --hours 2 --store /tmp/s\n  perjoule demo --json --seed "
-      "7");
-  d->callback([demo_args, &runner] { runner = [demo_args] { return demo(*demo_args); }; });
-
-  auto args = std::make_shared<SimulateArgs>();
-  CLI::App* s = app.add_subcommand("simulate", "run a scenario in virtual time");
-  s->add_option("scenario", args->scenario, "a scenario file (TOML)")->required();
-  s->add_option("--policies", args->policies, "none, all, or a comma list of sleep[=RULE] and cap[=RULE]")
-      ->capture_default_str();
-  s->add_option("--store", args->store, "folder of the store (default: none is written)");
-  s->add_flag("--golden", args->golden, "sorted key = value lines");
-  s->add_flag("--no-samples", args->no_samples, "leave the samples table empty");
-  add_common(*s, *args);
-  s->footer(
-      "Examples:\n  perjoule simulate scenarios/demo.toml --policies none\n  perjoule simulate "
-      "scenarios/demo.toml --policies sleep=rent-or-buy,cap --hours 6\n  perjoule simulate "
-      "scenarios/demo.toml --store /tmp/s --json");
-  s->callback([args, &runner] { runner = [args] { return simulate(*args); }; });
-
-  CLI::App* c = app.add_subcommand("config", "configuration files");
-  c->require_subcommand(1);
-  auto path = std::make_shared<std::string>();
-  CLI::App* check = c->add_subcommand("check", "validate a scenario without running it");
-  check->add_option("file", *path, "the file")->required();
-  check->callback([path, &runner] { runner = [path] { return check_config(*path); }; });
+void add_simulation_commands(CommandLine& line) {
+  add_demo(line);
+  add_simulate(line);
+  add_config(line);
 }
 
 }  // namespace perjoule::app

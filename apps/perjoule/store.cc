@@ -1,10 +1,10 @@
 // What is asked of a store: top, query, explain, report, audit.
 #include "bus/store.hpp"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -17,7 +17,7 @@
 #include "base/text.hpp"
 #include "base/time.hpp"
 #include "bus/conservation.hpp"
-#include "commands.hpp"
+#include "command_line.hpp"
 
 namespace perjoule::app {
 namespace {
@@ -35,10 +35,15 @@ ordered_json audit_json(const std::vector<bus::Finding>& findings, const bus::Co
     j["integrity"].push_back(
         {{"damage", f.damage}, {"file", f.file}, {"table", f.table}, {"byte", f.byte}, {"why", f.why}});
   }
-  j["conservation"] = {{"holds", c.holds()},           {"windows", c.windows},
-                       {"leaf_checks", c.leaf_checks}, {"parent_checks", c.parent_checks},
-                       {"joule_rows", c.joule_rows},   {"root_uj", c.root_uj},
-                       {"joules_uj", c.joule_uj},      {"violation_count", c.violation_count}};
+  j["conservation"] = {{"holds", c.holds()},
+                       {"windows", c.windows},
+                       {"leaf_checks", c.leaf_checks},
+                       {"parent_checks", c.parent_checks},
+                       {"joule_rows", c.joule_rows},
+                       {"root_uj", c.root_uj},
+                       {"joules_uj", c.joule_uj},
+                       {"quality", energy::name_of(c.quality)},
+                       {"violation_count", c.violation_count}};
   j["conservation"]["violations"] = ordered_json::array();
   for (const auto& v : c.violations) {
     j["conservation"]["violations"].push_back({{"meter", v.meter},
@@ -50,54 +55,55 @@ ordered_json audit_json(const std::vector<bus::Finding>& findings, const bus::Co
   return j;
 }
 
-void print_audit(const std::vector<bus::Finding>& findings, const bus::ConservationReport& c,
-                 std::size_t files) {
-  std::printf("integrity     %zu files, %s\n", files,
-              findings.empty() ? "every byte as written" : "findings:");
+std::string audit_text(const std::vector<bus::Finding>& findings, const bus::ConservationReport& c,
+                       std::size_t files, bool damaged) {
+  std::string out = fmt::format("integrity     {} files, {}\n", files,
+                                findings.empty() ? "every byte as written" : "findings:");
   for (const bus::Finding& f : findings) {
-    std::printf("  %s %s (table %s) byte %llu: %s\n", f.damage ? "DAMAGED" : "beside", f.file.c_str(),
-                f.table.c_str(), static_cast<unsigned long long>(f.byte), f.why.c_str());
+    out += fmt::format("  {} {} (table {}) byte {}: {}\n", f.damage ? "DAMAGED" : "beside", f.file, f.table,
+                       f.byte, f.why);
   }
-  const auto count = [](std::uint64_t n) { return base::group_digits(static_cast<std::int64_t>(n)); };
-  std::printf("equality 1    %s leaf meters x windows: meter == sum of its joules\n",
-              count(c.leaf_checks).c_str());
-  std::printf("equality 2    %s parents x windows: meter == children + own joules\n",
-              count(c.parent_checks).c_str());
-  std::printf("site          %s uJ %s %s uJ in %s joules rows\n", base::group_digits(c.root_uj).c_str(),
-              c.root_uj == c.joule_uj ? "==" : "!=", base::group_digits(c.joule_uj).c_str(),
-              count(c.joule_rows).c_str());
+  if (damaged) return out + "conservation  not checked: mend or restore the damaged file first\n";
+  const auto count = [](auto n) { return base::group_digits(static_cast<std::int64_t>(n)); };
+  out += fmt::format("equality 1    {} leaf meters x windows: meter == sum of its joules\n",
+                     count(c.leaf_checks));
+  out += fmt::format("equality 2    {} parents x windows: meter == children + own joules\n",
+                     count(c.parent_checks));
+  out += fmt::format("site          {} uJ {} {} uJ in {} joules rows\n", count(c.root_uj),
+                     c.root_uj == c.joule_uj ? "==" : "!=", count(c.joule_uj), count(c.joule_rows));
   for (const auto& v : c.violations) {
-    std::printf("  VIOLATED %s window %lld: meter %lld, children %lld, joules %lld: %s\n", v.meter.c_str(),
-                static_cast<long long>(v.window_ns), static_cast<long long>(v.meter_uj),
-                static_cast<long long>(v.children_uj), static_cast<long long>(v.joules_uj), v.why.c_str());
+    out += fmt::format("  VIOLATED {} window {}: meter {}, children {}, joules {}: {}\n", v.meter,
+                       v.window_ns, v.meter_uj, v.children_uj, v.joules_uj, v.why);
   }
+  return out;
 }
 
-int audit(const AuditArgs& args) {
-  const auto store = bus::StoreReader::open(base::posix_env(), args.store);
-  if (!store.ok()) return fail(store.error());
-  const auto findings = store->verify();
+void note_store(const CommandLine& line, const bus::StoreReader& store) {
+  line.note(fmt::format("store {}: {} files, {} joules rows{}", store.directory(),
+                        store.manifest().segments.size(),
+                        base::group_digits(static_cast<std::int64_t>(store.rows(bus::Table::kJoules))),
+                        store.manifest().complete ? "" : ", broken off or still being written"));
+}
+
+base::Result<Answer> audit(const CommandLine& line, const AuditArgs& args) {
+  PJ_ASSIGN(const auto store, bus::StoreReader::open(base::posix_env(), args.store));
+  note_store(line, store);
+  const auto findings = store.verify();
   bool damaged = false;
   for (const auto& f : findings) damaged = damaged || f.damage;
   bus::ConservationReport conservation;
   if (!damaged) {
-    auto checked = bus::check_conservation(*store);
-    if (!checked.ok()) return fail(checked.error());
-    conservation = std::move(*checked);
+    PJ_ASSIGN(conservation, bus::check_conservation(store));
   }
-  if (args.json) {
-    std::printf("%s\n", audit_json(findings, conservation).dump(2).c_str());
-  } else {
-    print_audit(findings, conservation, store->manifest().segments.size());
-  }
-  if (damaged && !args.json) std::puts("conservation  not checked: mend or restore the damaged file first");
-  return damaged || !conservation.holds() ? 1 : 0;
+  return Answer{args.json ? audit_json(findings, conservation).dump(2) + "\n"
+                          : audit_text(findings, conservation, store.manifest().segments.size(), damaged),
+                damaged || !conservation.holds() ? 1 : 0};
 }
 
 struct AskArgs {
   std::string store = "perjoule-store";
   std::string from, to;
-  std::vector<std::string> words;  // kind and id, or the SQL
+  std::string kind, id, sql;
   std::vector<std::string> by{"tenant", "job", "model"};
   std::size_t limit = 20;
   std::string html, csv, json_file, format = "table";
@@ -121,48 +127,51 @@ base::Result<bus::TimeWindow> window_of(const AskArgs& args, const bus::StoreRea
   bus::TimeWindow w;
   PJ_ASSIGN(w.from_ns, moment(args.from, w.from_ns, store));
   PJ_ASSIGN(w.to_ns, moment(args.to, w.to_ns, store));
-  return w;
-}
-
-// Opens the store, asks, prints: what every question below shares.
-template <class Ask>
-int with_store(const std::string& directory, Ask&& ask) {
-  const auto store = bus::StoreReader::open(base::posix_env(), directory);
-  if (!store.ok()) return fail(store.error());
-  const auto text = ask(*store);
-  if (!text.ok()) return fail(text.error());
-  std::fputs(text->c_str(), stdout);
-  return 0;
+  if (args.from.empty() && args.to.empty()) return w;
+  PJ_ASSIGN(const auto span, answers::span_of(store));
+  if (w.from_ns < w.to_ns && w.from_ns < span.end_ns && w.to_ns > span.first_ns) return w;
+  return base::bad_input("read the window", "--from, --to", "nothing of the store lies in it",
+                         "The store goes from " + base::format_iso8601({span.first_ns}) + " to " +
+                             base::format_iso8601({span.end_ns}));
 }
 
 using Text = base::Result<std::string>;
+
+// Opens the store and asks: what every question below shares.
+template <class Ask>
+base::Result<Answer> with_store(const CommandLine& line, const std::string& directory, Ask&& ask) {
+  PJ_ASSIGN(const auto store, bus::StoreReader::open(base::posix_env(), directory));
+  note_store(line, store);
+  Text text = ask(store);
+  if (!text.ok()) return text.error();
+  return Answer{std::move(text).value()};
+}
 
 std::string with_newline(std::string text) {
   if (text.empty() || text.back() != '\n') text += '\n';
   return text;
 }
 
-int ask_top(const AskArgs& args) {
-  return with_store(args.store, [&](const bus::StoreReader& store) -> Text {
+base::Result<Answer> ask_top(const CommandLine& line, const AskArgs& args) {
+  return with_store(line, args.store, [&](const bus::StoreReader& store) -> Text {
     PJ_ASSIGN(const auto window, window_of(args, store));
     PJ_ASSIGN(const auto answer, answers::top(store, {args.by, window, args.limit}));
-    return with_newline(args.json ? answers::top_json(answer)
-                                  : answers::top_text(answer, isatty(STDOUT_FILENO) != 0));
+    return with_newline(args.json ? answers::top_json(answer) : answers::top_text(answer, isatty(STDOUT_FILENO) != 0));
   });
 }
 
-int ask_explain(const AskArgs& args) {
-  return with_store(args.store, [&](const bus::StoreReader& store) -> Text {
+base::Result<Answer> ask_explain(const CommandLine& line, const AskArgs& args) {
+  return with_store(line, args.store, [&](const bus::StoreReader& store) -> Text {
     answers::ExplainOptions options;
     PJ_ASSIGN(options.window, window_of(args, store));
-    PJ_ASSIGN(const auto e, answers::explain(store, args.words[0], args.words[1], options));
+    PJ_ASSIGN(const auto e, answers::explain(store, args.kind, args.id, options));
     return with_newline(args.json ? answers::explanation_json(e) : answers::explanation_text(e, args.all));
   });
 }
 
-int ask_query(const AskArgs& args) {
-  return with_store(args.store, [&](const bus::StoreReader& store) -> Text {
-    PJ_ASSIGN(const auto answer, answers::query(store, args.words[0]));
+base::Result<Answer> ask_query(const CommandLine& line, const AskArgs& args) {
+  return with_store(line, args.store, [&](const bus::StoreReader& store) -> Text {
+    PJ_ASSIGN(const auto answer, answers::query(store, args.sql));
     if (args.json || args.format == "json") return with_newline(answers::query_json(answer));
     return with_newline(args.format == "csv" ? answers::query_csv(answer) : answers::query_table(answer));
   });
@@ -180,8 +189,8 @@ base::Status write_report_files(const AskArgs& args, const answers::StoreReport&
   return base::ok_status();
 }
 
-int ask_report(const AskArgs& args) {
-  return with_store(args.store, [&](const bus::StoreReader& store) -> Text {
+base::Result<Answer> ask_report(const CommandLine& line, const AskArgs& args) {
+  return with_store(line, args.store, [&](const bus::StoreReader& store) -> Text {
     answers::ReportOptions options;
     PJ_ASSIGN(options.window, window_of(args, store));
     PJ_ASSIGN(const auto report, answers::store_report(store, options));
@@ -194,85 +203,120 @@ int ask_report(const AskArgs& args) {
   });
 }
 
-void add_window(CLI::App& c, AskArgs& args) {
-  c.add_option("--from", args.from, "ISO 8601, or -1h: that long before the store's end");
-  c.add_option("--to", args.to, "as --from");
+using Ask = base::Result<Answer> (*)(const CommandLine&, const AskArgs&);
+
+// A question's own options come first, then the store and, where it takes one, the window.
+void finish_question(CommandLine& line, CLI::App& c, const std::shared_ptr<AskArgs>& args, bool window,
+                     Ask ask) {
+  line.folder(c.add_option("--store", args->store, "folder of the store")->capture_default_str());
+  if (window) {
+    c.add_option("--from", args->from, "ISO 8601, or -1h: that long before the store's end")
+        ->type_name("TIME");
+    c.add_option("--to", args->to, "as --from")->type_name("TIME");
+  }
+  line.on_chosen(c, [&line, args, ask] { return ask(line, *args); });
 }
 
-void add_question(CLI::App* c, const std::shared_ptr<AskArgs>& args, Runner& runner,
-                  int (*ask)(const AskArgs&)) {
-  c->add_option("--store", args->store, "folder of the store")->capture_default_str();
-  c->callback([args, ask, &runner] { runner = [args, ask] { return ask(*args); }; });
-}
-
-void add_top(CLI::App& app, Runner& runner) {
+void add_top(CommandLine& line) {
   auto args = std::make_shared<AskArgs>();
-  CLI::App* c = app.add_subcommand("top", "who used the energy, by any dimensions");
-  c->add_option("--by", args->by, "dimensions, comma list")->delimiter(',');
-  c->add_option("--limit", args->limit, "rows shown; 0 = all")->capture_default_str();
-  c->add_flag("--json", args->json, "one JSON document");
-  add_window(*c, *args);
-  add_question(c, args, runner, ask_top);
-  c->footer(
-      "Examples:\n  perjoule top\n  perjoule top --by model,share --from -1h\n  perjoule top --by kernel "
-      "--limit 5 --json");
+  CLI::App& c = line.add(line.root(), {"top",
+                                       "who used the energy, by any dimensions",
+                                       "Energy of the joules table by one to six dimensions, largest first. "
+                                       "The rows and what is left out add up to the "
+                                       "site meter.",
+                                       {"perjoule top", "perjoule top --by model,share --from -1h",
+                                        "perjoule top --by kernel --limit 5 --json"}});
+  line.word_list(c.add_option("--by", args->by, "dimensions, comma list")
+                     ->delimiter(',')
+                     ->allow_extra_args(false)
+                     ->default_str("tenant,job,model"),
+                 "LIST", answers::top_dimensions());
+  line.count(c.add_option("--limit", args->limit, "rows shown; 0 = all")->capture_default_str());
+  c.add_flag("--json", args->json, "one JSON document");
+  finish_question(line, c, args, true, ask_top);
 }
 
-void add_explain(CLI::App& app, Runner& runner) {
+void add_explain(CommandLine& line) {
   auto args = std::make_shared<AskArgs>();
-  CLI::App* c = app.add_subcommand("explain", "from any number back to meter readings, method and factors");
-  c->add_option("what", args->words, "kind (request, job, kernel, decision, meter, line) and id")
-      ->required()
-      ->expected(2);
-  c->add_flag("--json", args->json, "one JSON document");
-  c->add_flag("--all", args->all, "every row, not only a screen of them");
-  add_window(*c, *args);
-  add_question(c, args, runner, ask_explain);
-  c->footer(
-      "Examples:\n  perjoule explain request r38\n  perjoule explain job job-10 --from -2h --all\n  perjoule "
-      "explain line pue_interim --json");
+  CLI::App& c =
+      line.add(line.root(), {"explain",
+                             "from any number back to meter readings, method and factors",
+                             "Shows the thing's own row, its joules rows, the meters they came from up to "
+                             "the site, the sensors' counters, "
+                             "the rules that were applied, carbon factors, seed and build. Every equality it "
+                             "prints was computed for this "
+                             "answer.",
+                             {"perjoule explain request r38", "perjoule explain job job-10 --from -2h --all",
+                              "perjoule explain decision d1 --json"}});
+  line.known_words(
+      c.add_option("kind", args->kind, "request, job, kernel, decision, meter, or line (of the report)")
+          ->required(),
+      "KIND", answers::explain_kinds());
+  c.add_option("id", args->id, "which one; an unknown one gets the nearest names")
+      ->type_name("ID")
+      ->required();
+  c.add_flag("--json", args->json, "one JSON document");
+  c.add_flag("--all", args->all, "every row, not only a screen of them");
+  finish_question(line, c, args, true, ask_explain);
 }
 
-void add_query(CLI::App& app, Runner& runner) {
+void add_query(CommandLine& line) {
   auto args = std::make_shared<AskArgs>();
-  CLI::App* c = app.add_subcommand("query", "read-only SQL over a store (needs libduckdb: ./dev duckdb)");
-  c->add_option("sql", args->words, "one reading statement")->required()->expected(1);
-  c->add_option("--format", args->format, "table, csv or json")
-      ->check(CLI::IsMember({"table", "csv", "json"}));
-  c->add_flag("--json", args->json, "one JSON document");
-  add_question(c, args, runner, ask_query);
-  c->footer(
-      "Examples:\n  perjoule query 'select count(*) from joules'\n  perjoule query 'select share, "
-      "sum(energy_uj) from joules group by 1' --json\n"
-      "  perjoule query 'select * from requests order by energy_uj desc limit 5' --format csv");
+  CLI::App& c =
+      line.add(line.root(),
+               {"query",
+                "read-only SQL over a store (needs libduckdb: ./dev duckdb)",
+                "Tables: meters, joules, samples, requests, jobs, decisions, carbon. One statement that "
+                "reads; other files can "
+                "neither be read nor written.",
+                {"perjoule query 'select count(*) from joules'",
+                 "perjoule query 'select share, sum(energy_uj) from joules group by 1' --json",
+                 "perjoule query 'select * from requests order by energy_uj desc limit 5' --format csv"}});
+  line.sql(c.add_option("sql", args->sql, "one reading statement")->required(), bus::table_names());
+  line.words(c.add_option("--format", args->format, "table, csv or json")->capture_default_str(), "FORMAT",
+             {"table", "csv", "json"});
+  c.add_flag("--json", args->json, "one JSON document");
+  finish_question(line, c, args, false, ask_query);
 }
 
-void add_report(CLI::App& app, Runner& runner) {
+void add_report(CommandLine& line) {
   auto args = std::make_shared<AskArgs>();
-  CLI::App* c = app.add_subcommand("report", "the store's day: text, HTML, JSON, CSV");
-  c->add_option("--html", args->html, "write a self-contained page");
-  c->add_option("--json", args->json_file, "write one JSON document");
-  c->add_option("--csv", args->csv, "write one file per table into this folder");
-  add_window(*c, *args);
-  add_question(c, args, runner, ask_report);
-  c->footer(
-      "Examples:\n  perjoule report\n  perjoule report --html report.html --from -6h\n  perjoule report "
-      "--json report.json --csv report");
+  CLI::App& c = line.add(
+      line.root(),
+      {"report",
+       "the store's day: text, HTML, JSON, CSV",
+       "Without an option the report is printed as text. The page needs no other file and no network.",
+       {"perjoule report", "perjoule report --html report.html --from -6h",
+        "perjoule report --json report.json --csv report"}});
+  line.file(c.add_option("--html", args->html, "write a self-contained page"));
+  line.file(c.add_option("--json", args->json_file, "write one JSON document"));
+  line.folder(c.add_option("--csv", args->csv, "write one file per table into this folder"));
+  finish_question(line, c, args, true, ask_report);
+}
+
+void add_audit(CommandLine& line) {
+  auto args = std::make_shared<AuditArgs>();
+  CLI::App& c =
+      line.add(line.root(),
+               {"audit",
+                "conservation by equality and integrity of every file",
+                "Reads every byte of the store: sizes, hashes, checksums of pages; then, for every meter and "
+                "window, that the "
+                "energy of its consumers and children adds up to it exactly. Status 1 if anything does not.",
+                {"perjoule audit", "perjoule audit /tmp/s", "perjoule audit /tmp/s --json"}});
+  line.folder(c.add_option("store", args->store, "folder of the store")->capture_default_str());
+  c.add_flag("--json", args->json, "one JSON document");
+  line.on_chosen(c, [&line, args] { return audit(line, *args); });
 }
 
 }  // namespace
 
-void add_store_commands(CLI::App& app, Runner& runner) {
-  add_top(app, runner);
-  add_query(app, runner);
-  add_explain(app, runner);
-  add_report(app, runner);
-  auto args = std::make_shared<AuditArgs>();
-  CLI::App* c = app.add_subcommand("audit", "conservation by equality and integrity of every file");
-  c->add_option("store", args->store, "folder of the store")->capture_default_str();
-  c->add_flag("--json", args->json, "one JSON document");
-  c->footer("Examples:\n  perjoule audit\n  perjoule audit /tmp/s\n  perjoule audit /tmp/s --json");
-  c->callback([args, &runner] { runner = [args] { return audit(*args); }; });
+void add_store_commands(CommandLine& line) {
+  add_top(line);
+  add_query(line);
+  add_explain(line);
+  add_report(line);
+  add_audit(line);
 }
 
 }  // namespace perjoule::app

@@ -311,6 +311,7 @@ std::string explanation_text(const Explanation& e, bool all) {
 
 std::string explanation_json(const Explanation& e) {
   Json j;
+  j["schema_version"] = 1;
   j["kind"] = e.kind;
   j["id"] = e.id;
   for (const Fact& f : e.facts) j["row"][f.name] = json_of(f.value);

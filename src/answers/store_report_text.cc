@@ -329,6 +329,7 @@ std::string report_text(const StoreReport& r) {
 
 std::string report_json(const StoreReport& r) {
   Json j;
+  j["schema_version"] = 1;
   j["simulated"] = r.simulated;
   j["complete"] = r.complete;
   j["figures"] = figures_json(r);

@@ -226,6 +226,7 @@ std::string top_text(const TopAnswer& a, bool bars) {
 
 std::string top_json(const TopAnswer& a) {
   Json j;
+  j["schema_version"] = 1;
   j["dimensions"] = a.dimensions;
   j["from_ns"] = a.from_ns;
   j["to_ns"] = a.to_ns;

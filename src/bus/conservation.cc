@@ -64,8 +64,12 @@ class Auditor {
 
  private:
   base::Status count_windows() {
-    return store_.scan({Table::kMeters, {"window_ns"}, {}}, [&](const Batch& b) {
+    return store_.scan({Table::kMeters, {"window_ns", "quality"}, {}}, [&](const Batch& b) {
       for (const auto w : b.columns[0].ints) ++rows_in_[w];
+      for (const auto& text : b.columns[1].dictionary) {
+        if (const auto quality = energy::parse_quality(text); quality.ok())
+          report_.quality = energy::worse(report_.quality, *quality);
+      }
       return base::ok_status();
     });
   }

@@ -13,6 +13,7 @@
 
 #include "base/result.hpp"
 #include "bus/store.hpp"
+#include "energy/vocabulary.hpp"
 
 namespace perjoule::bus {
 
@@ -33,6 +34,7 @@ struct ConservationReport {
   std::uint64_t joule_rows = 0;
   std::int64_t root_uj = 0;   // sum of the meters without a parent
   std::int64_t joule_uj = 0;  // sum of all joules rows: equal to root_uj when nothing is violated
+  energy::Quality quality = energy::Quality::kMeasured;  // of the meters: the worst of all rows
   // False for a run that was broken off: windows from `checked_to_ns` on were not compared, as one of the two
   // tables may end before the other.
   bool complete = true;

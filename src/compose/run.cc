@@ -31,7 +31,8 @@ class Run {
     PJ_TRY(open());
     const base::Stopwatch watch;
     const std::int64_t windows = scenario_.length.ns / scenario_.hall.window.ns;
-    const std::int64_t report_every = std::max<std::int64_t>(1, windows / 100);
+    const std::int64_t quarter_hour = base::kNsPerHour / 4 / scenario_.hall.window.ns;
+    const std::int64_t report_every = std::max<std::int64_t>(1, std::min(windows / 100, quarter_hour));
     bool complete = true;
     for (std::int64_t w = 0; w < windows && complete; ++w) {
       PJ_TRY(step());
@@ -48,6 +49,10 @@ class Run {
  private:
   base::Status open() {
     PJ_ASSIGN(hall_, plant::Hall::make(scenario_.hall, symbols_, make_request_stream(scenario_)));
+    // Before the store, so that a rule that is not there leaves nothing behind.
+    PJ_ASSIGN(sleep_, SleepDriver::make(*hall_, symbols_, options_.policies.sleep, scenario_.hall.seed,
+                                        options_.policies.cap == "latency-aware"));
+    PJ_ASSIGN(cap_, CapDriver::make(*hall_, symbols_, options_.policies.cap));
     if (!options_.store.empty()) {
       bus::StoreOptions store_options;
       store_options.overwrite = options_.overwrite;
@@ -65,9 +70,6 @@ class Run {
     sink_.emplace(symbols_, store_ ? &*store_ : nullptr);
     settlement_.emplace(hall_->meters(), symbols_, *sink_);
     settler_.emplace(*hall_, symbols_, scenario_);
-    PJ_ASSIGN(sleep_, SleepDriver::make(*hall_, symbols_, options_.policies.sleep, scenario_.hall.seed,
-                                        options_.policies.cap == "latency-aware"));
-    PJ_ASSIGN(cap_, CapDriver::make(*hall_, symbols_, options_.policies.cap));
     latencies_.resize(scenario_.hall.services.size());
     window_latencies_.resize(latencies_.size());
     loads_.resize(latencies_.size());
