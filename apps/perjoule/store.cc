@@ -156,7 +156,8 @@ base::Result<Answer> ask_top(const CommandLine& line, const AskArgs& args) {
   return with_store(line, args.store, [&](const bus::StoreReader& store) -> Text {
     PJ_ASSIGN(const auto window, window_of(args, store));
     PJ_ASSIGN(const auto answer, answers::top(store, {args.by, window, args.limit}));
-    return with_newline(args.json ? answers::top_json(answer) : answers::top_text(answer, isatty(STDOUT_FILENO) != 0));
+    return with_newline(args.json ? answers::top_json(answer)
+                                  : answers::top_text(answer, isatty(STDOUT_FILENO) != 0));
   });
 }
 
