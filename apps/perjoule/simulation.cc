@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -209,7 +210,10 @@ base::Result<Answer> check_config(CommandLine& line, const CheckArgs& args) {
     j["kind"] = "settings";
     said = "settings";
   } else {
-    PJ_ASSIGN(const auto scenario, compose::read_scenario(env, args.file));
+    // Not read again: the file may be a pipe.
+    const std::string folder = std::filesystem::path(args.file).parent_path().string();
+    PJ_ASSIGN(const auto scenario,
+              compose::parse_scenario(env, text, args.file, folder.empty() ? "." : folder));
     base::SymbolTable symbols;
     PJ_ASSIGN(const auto hall, plant::Hall::make(scenario.hall, symbols, {}));
     j["kind"] = "scenario";

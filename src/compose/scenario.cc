@@ -163,7 +163,7 @@ class Document {
     const auto parsed = base::parse_duration(value);
     if (!parsed.ok())
       return fault_at(table, key, "'" + value + "': " + parsed.error().why, parsed.error().hint);
-    const double s = static_cast<double>(parsed->ns) * 1e-9;
+    const double s = static_cast<double>(parsed->ns) / 1e9;  // exact for whole seconds
     if (s < seconds.low || (seconds.above_low && parsed->ns <= 0) || s > seconds.high) {
       return fault_at(table, key, "'" + std::string(key) + "' is " + value,
                       "It must be " + range_text(seconds) + " seconds");

@@ -253,9 +253,18 @@ def settings(folder):
 @case
 def a_scenario_from_a_pipe(folder):
     os.mkfifo(folder / "pipe")
-    if os.fork() == 0:
-        with open(folder / "pipe", "w", encoding="utf-8") as out:
-            out.write(SCENARIO)
-        os._exit(0)
-    good("simulate", folder / "pipe", "--golden")
-    os.wait()
+    for command in (("simulate", folder / "pipe", "--golden"), ("config", "check", folder / "pipe")):
+        child = os.fork()
+        if child == 0:
+            with open(folder / "pipe", "w", encoding="utf-8") as out:
+                out.write(SCENARIO)
+            os._exit(0)
+        good(*command)
+        os.waitpid(child, 0)
+
+
+@case
+def the_longest_run_is_a_leap_year(folder):
+    for length in ('length = "8784h"', "hours = 8784", 'length = "366d"'):
+        good("config", "check", scenario(folder, changed('length = "10m"', length)))
+    bad_scenario(folder, changed('length = "10m"', 'length = "31622401s"'), r":3:10")
