@@ -248,7 +248,7 @@ void add_explain(CommandLine& line) {
                              "prints was computed for this "
                              "answer.",
                              {"perjoule explain request r38", "perjoule explain job job-10 --from -2h --all",
-                              "perjoule explain line pue_interim --json"}});
+                              "perjoule explain decision d1 --json"}});
   line.known_words(
       c.add_option("kind", args->kind, "request, job, kernel, decision, meter, or line (of the report)")
           ->required(),

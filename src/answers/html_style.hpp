@@ -72,8 +72,8 @@ dt{color:var(--dim)}dd{margin:0;overflow-wrap:anywhere}
 section details{margin:8px 0 0;font-size:13px}section details summary{cursor:pointer;color:var(--dim)}
 section details table{font-size:12.5px}
 table.heat{table-layout:fixed;border-collapse:separate;border-spacing:2px;font-size:12px}
-table.heat th{padding:0 4px 0 0;border:0;font-size:12px;overflow:hidden;text-overflow:ellipsis}
-table.heat th.n{width:86px}table.heat thead th{text-align:center}
+table.heat th{padding:0 4px 0 0;border:0;font-size:12px;line-height:1.15;white-space:normal;overflow-wrap:anywhere}
+table.heat th.n{width:100px}table.heat thead th{text-align:center}
 table.heat td,table.heat th{vertical-align:middle}
 table.heat td{border:0;border-radius:3px;text-align:center;padding:4px 0}
 .h0{background:#00224e;color:#fff}.h1{background:#1b3a6c;color:#fff}.h2{background:#3f4d6d;color:#fff}.h3{background:#575d6d;color:#fff}.h4{background:#6a6d72;color:#fff}.h5{background:#918c78;color:#000}.h6{background:#a99f70;color:#000}.h7{background:#c3b369;color:#000}.h8{background:#e0ca58;color:#000}.h9{background:#fee838;color:#000}

@@ -79,12 +79,12 @@ std::string savings_text(std::span<const Comparison> comparisons) {
   const RunSummary& none = comparisons.front().run;
   std::string out = "\nsavings against no policy, same arrivals (common random numbers)\n";
   out +=
-      fmt::format("{:<8} {:<14} {:<7} {:>9} {:>8} {:>12} {:>8} {:>8} {:>8} {:>8} {:>9}\n", "policy", "rule",
+      fmt::format("{:<8} {:<18} {:<7} {:>9} {:>8} {:>12} {:>8} {:>8} {:>8} {:>8} {:>9}\n", "policy", "rule",
                   "kind", "site kWh", "site", "serving GPU", "P50 s", "P95 s", "P99 s", "misses", "finished");
   for (const Comparison& c : comparisons) {
     const LatencySummary& l = c.run.latency;
     out += fmt::format(
-        "{:<8} {:<14} {:<7} {:>9.1f} {:>6.2f} % {:>10.2f} % {:>8.2f} {:>8.2f} {:>8.2f} {:>8} {:>9}\n",
+        "{:<8} {:<18} {:<7} {:>9.1f} {:>6.2f} % {:>10.2f} % {:>8.2f} {:>8.2f} {:>8.2f} {:>8} {:>9}\n",
         c.policy, c.rule, c.baseline, to_kwh(c.run.site), saving_percent(none.site, c.run.site),
         saving_percent(none.serving_gpu, c.run.serving_gpu), l.p50_ms / 1e3, l.p95_ms / 1e3, l.p99_ms / 1e3,
         l.missed, l.finished);

@@ -14,6 +14,7 @@ struct Comparison {
   std::string policy;  // "sleep", "cap", "both"
   std::string rule;
   std::string baseline;  // weak, usual, strong, ours
+  PolicyChoice choice;
   RunSummary run;
 };
 

@@ -9,8 +9,16 @@
 namespace perjoule::plant {
 namespace {
 
-// Relative response of a workload at a limit, from its reference alone.
-using Predictor = std::function<detail::CapResponse(const CapReference&, double limit)>;
+struct Response {
+  double time = 1.0, energy = 1.0;
+  double sigma = 0.0;  // of relative energy; 0 = not stated
+};
+
+// What a workload does at a limit and which limit to take, from its reference alone.
+struct Predictor {
+  std::function<Response(const CapReference&, double limit)> respond;
+  std::function<double(const CapReference&, std::span<const double> limits)> choose;
+};
 using Fitter = std::function<base::Result<Predictor>(std::span<const CapSample>)>;
 
 struct Errors {
@@ -26,8 +34,10 @@ class Scorer {
     auto& errors = groups_[curve.group];
     for (const auto& point : curve.points) {
       if (point.limit >= curve.reference.limit) continue;
-      const auto predicted = predict(curve.reference, point.limit);
+      const auto predicted = predict.respond(curve.reference, point.limit);
       errors.energy.push_back(std::abs(predicted.energy / point.relative_energy - 1.0));
+      const double away = std::abs(std::log(predicted.energy / point.relative_energy));
+      within_sigma_ += away <= predicted.sigma ? 1 : 0;
       errors.time.push_back(std::abs(predicted.time / point.relative_time - 1.0));
     }
     add_choice(curve, predict);
@@ -47,23 +57,22 @@ class Scorer {
     out_.energy_median = detail::quantile(all.energy, 0.5);
     out_.energy_p90 = detail::quantile(all.energy, 0.9);
     out_.time_median = detail::quantile(all.time, 0.5);
+    if (out_.rows > 0) out_.within_uncertainty = static_cast<double>(within_sigma_) / out_.rows;
     out_.mean_regret = out_.workloads > 0 ? regret_ / out_.workloads : 0.0;
     return out_;
   }
 
  private:
   void add_choice(const detail::CapCurve& curve, const Predictor& predict) {
-    const auto least = std::min_element(limits_.begin(), limits_.end(), [&](double a, double b) {
-      return predict(curve.reference, a).energy < predict(curve.reference, b).energy;
-    });
+    const double chosen = predict.choose(curve.reference, limits_);
     const auto truth =
         std::min_element(curve.points.begin(), curve.points.end(),
                          [](const auto& a, const auto& b) { return a.relative_energy < b.relative_energy; });
     const auto measured =
         std::min_element(curve.points.begin(), curve.points.end(), [&](const auto& a, const auto& b) {
-          return std::abs(a.limit - *least) < std::abs(b.limit - *least);
+          return std::abs(a.limit - chosen) < std::abs(b.limit - chosen);
         });
-    const bool hit = std::abs(*least - truth->limit) <= step_ * (1.0 + 1e-9);
+    const bool hit = std::abs(chosen - truth->limit) <= step_ * (1.0 + 1e-9);
     const bool bindable =
         kind_ == LimitKind::kCoreClock || curve.reference.mean_power.value() > limits_.front();
     auto& group = out_.groups[curve.group];
@@ -80,6 +89,7 @@ class Scorer {
   double step_;
   LimitKind kind_;
   double regret_ = 0.0;
+  int within_sigma_ = 0;
   std::map<std::string, Errors> groups_;
   CapCrossValidation out_;
 };
@@ -108,7 +118,7 @@ base::Result<CapCrossValidation> leave_groups_out(std::span<const CapSample> sam
 }
 
 // A measured curve at any limit, linear between its points and held outside.
-detail::CapResponse interpolate(const detail::CapCurve& curve, double limit) {
+Response interpolate(const detail::CapCurve& curve, double limit) {
   const auto& points = curve.points;
   const auto above = std::lower_bound(points.begin(), points.end(), limit,
                                       [](const auto& p, double l) { return p.limit < l; });
@@ -124,32 +134,43 @@ detail::CapResponse interpolate(const detail::CapCurve& curve, double limit) {
 
 base::Result<CapCrossValidation> cross_validate(std::span<const CapSample> samples,
                                                 const CapCrossOptions& options) {
-  return leave_groups_out(samples, options,
-                          [&](std::span<const CapSample> others) -> base::Result<Predictor> {
-                            PJ_ASSIGN(const GpuCapModel model, GpuCapModel::fit(others, options.fit));
-                            return Predictor([model](const CapReference& reference, double limit) {
-                              const auto predicted = model.predict(reference, limit);
-                              return detail::CapResponse{predicted.relative_time, predicted.relative_energy};
-                            });
-                          });
+  const auto fitter = [&](std::span<const CapSample> others) -> base::Result<Predictor> {
+    PJ_ASSIGN(const GpuCapModel model, GpuCapModel::fit(others, options.fit));
+    Predictor out;
+    out.respond = [model](const CapReference& reference, double limit) {
+      const auto predicted = model.predict(reference, limit);
+      return Response{predicted.relative_time, predicted.relative_energy, predicted.relative_uncertainty};
+    };
+    out.choose = [model](const CapReference& reference, std::span<const double> limits) {
+      return model.best_limit(reference, limits);
+    };
+    return out;
+  };
+  return leave_groups_out(samples, options, fitter);
 }
 
 base::Result<CapCrossValidation> cross_validate_nearest_neighbour(std::span<const CapSample> samples,
                                                                   const CapCrossOptions& options) {
-  return leave_groups_out(
-      samples, options, [&](std::span<const CapSample> others) -> base::Result<Predictor> {
-        PJ_ASSIGN(detail::CapCurves set, detail::make_curves(others, options.fit.kind));
-        if (set.curves.empty())
-          return base::bad_input("cannot cross-validate", "", "no workload is left to learn from");
-        return Predictor([curves = std::move(set.curves)](const CapReference& reference, double limit) {
-          const auto nearest =
-              std::min_element(curves.begin(), curves.end(), [&](const auto& a, const auto& b) {
-                return std::abs((a.reference.mean_power - reference.mean_power).value()) <
-                       std::abs((b.reference.mean_power - reference.mean_power).value());
-              });
-          return interpolate(*nearest, limit);
-        });
+  const auto fitter = [&](std::span<const CapSample> others) -> base::Result<Predictor> {
+    PJ_ASSIGN(detail::CapCurves set, detail::make_curves(others, options.fit.kind));
+    if (set.curves.empty())
+      return base::bad_input("cannot cross-validate", "", "no workload is left to learn from");
+    Predictor out;
+    out.respond = [curves = std::move(set.curves)](const CapReference& reference, double limit) {
+      const auto nearest = std::min_element(curves.begin(), curves.end(), [&](const auto& a, const auto& b) {
+        return std::abs((a.reference.mean_power - reference.mean_power).value()) <
+               std::abs((b.reference.mean_power - reference.mean_power).value());
       });
+      return interpolate(*nearest, limit);
+    };
+    out.choose = [respond = out.respond](const CapReference& reference, std::span<const double> limits) {
+      return *std::min_element(limits.begin(), limits.end(), [&](double a, double b) {
+        return respond(reference, a).energy < respond(reference, b).energy;
+      });
+    };
+    return out;
+  };
+  return leave_groups_out(samples, options, fitter);
 }
 
 }  // namespace perjoule::plant

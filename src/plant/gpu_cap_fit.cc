@@ -8,7 +8,7 @@
 namespace perjoule::plant::detail {
 namespace {
 
-constexpr int kFree = 9;
+constexpr int kFree = 11;
 using Vector = std::array<double, kFree>;
 using Matrix = std::array<Vector, kFree>;
 
@@ -27,6 +27,7 @@ constexpr double kTimeScale = 0.10;
 struct Problem {
   std::span<const CapCurve> curves;
   LimitKind kind;
+  CapForm form;
   std::array<Bound, kFree> bounds;
 
   CapParameters unpack(const Vector& z) const {
@@ -34,7 +35,8 @@ struct Problem {
     for (std::size_t i = 0; i < kFree; ++i) {
       v[i] = bounds[i].low + (bounds[i].high - bounds[i].low) * logistic(z[i]);
     }
-    return {v[0], v[1], v[2], v[3], v[8], v[4], v[5], v[6], v[7]};
+    const double host = form.typical_step_s * std::exp(v[9]);
+    return {v[0], v[1], v[2], v[3], v[8], v[4], v[5], v[6], v[7], host, v[10]};
   }
 
   std::vector<double> errors(const Vector& z) const {
@@ -42,10 +44,10 @@ struct Problem {
     const DynamicCurve dynamic(parameters);
     std::vector<double> out;
     for (const auto& curve : curves) {
+      const CapState state = state_of(curve.reference, form);
       for (const auto& point : curve.points) {
         if (point.limit >= curve.reference.limit) continue;
-        const auto model = mechanism(parameters, dynamic, kind, curve.reference.mean_power.value(),
-                                     point.limit, curve.reference.limit);
+        const auto model = mechanism(parameters, dynamic, kind, state, point.limit);
         out.push_back(std::log(model.energy / point.relative_energy) / kEnergyScale);
         out.push_back(std::log(model.time / point.relative_time) / kTimeScale);
       }
@@ -56,9 +58,11 @@ struct Problem {
 };
 
 // Soft-L1: quadratic near 0, linear far away, so that a few odd rows do not steer the fit.
+double soft_l1(double error) { return std::sqrt(1.0 + error * error) - 1.0; }
+
 double cost_of(const std::vector<double>& errors) {
   double sum = 0.0;
-  for (const double e : errors) sum += std::sqrt(1.0 + e * e) - 1.0;
+  for (const double e : errors) sum += soft_l1(e);
   return sum;
 }
 
@@ -136,13 +140,16 @@ bool improve(const Problem& problem, Vector& z, std::vector<double>& errors, dou
   return false;
 }
 
-std::array<Bound, kFree> bounds_of(std::span<const CapCurve> curves, const CapFitOptions& options) {
+std::array<Bound, kFree> bounds_of(std::span<const CapCurve> curves, const CapFitOptions& options,
+                                   const CapForm& form) {
   double low = curves.front().reference.mean_power.value(), high = low;
   for (const auto& curve : curves) {
     low = std::min(low, curve.reference.mean_power.value());
     high = std::max(high, curve.reference.mean_power.value());
   }
   Bound floor{0.85 * low, 1.05 * low, 0.0};
+  const Bound host{std::log(0.002), std::log(2.0), 0.0};
+  const Bound shift = form.shifts_duty ? Bound{-0.3, 0.3, 0.0} : Bound{0.0, 0.0, 0.0};
   if (options.floor) floor = {0.999 * options.floor->value(), 1.001 * options.floor->value(), 0.0};
   return {{floor,
            {0.85 * high, 1.45 * high, -0.5},
@@ -152,22 +159,29 @@ std::array<Bound, kFree> bounds_of(std::span<const CapCurve> curves, const CapFi
            {0.0, 1.0, 0.5},     // duty_exponent
            {1.0, 8.0, -0.5},    // overlap
            {0.0, 0.4, -2.0},    // memory_share
-           {0.7, 2.0, -1.0}}};  // voltage_curvature
+           {0.7, 2.0, -1.0},    // voltage_curvature
+           host,                // ln(host_s over the typical step)
+           shift}};
 }
 
 base::Status check_row(const CapSample& sample) {
   const auto good = [](double v) { return std::isfinite(v) && v > 0.0; };
-  if (good(sample.limit) && good(sample.time.value()) && good(sample.mean_power.value()))
+  if (good(sample.limit) && good(sample.time.value()) && good(sample.mean_power.value()) &&
+      good(sample.steps.value_or(1.0)))
     return base::ok_status();
   return base::bad_input("cannot use a row of the power table", "workload " + sample.workload,
-                         "limit, time and power must be positive and finite", "remove or repair the row");
+                         "limit, time, power and steps must be positive and finite",
+                         "remove or repair the row");
 }
 
 struct Mean {
-  double time = 0.0, energy = 0.0;
+  double time = 0.0, energy = 0.0, steps = 0.0;
   int rows = 0;
+  bool all_steps = true;
   void add(const CapSample& sample) {
     time += sample.time.value();
+    steps += sample.steps.value_or(0.0);
+    all_steps = all_steps && sample.steps.has_value();
     energy += (sample.time * sample.mean_power).value();
     ++rows;
   }
@@ -181,7 +195,8 @@ struct Rows {
 CapCurve make_curve(const std::string& workload, const Rows& rows) {
   const auto& [top_limit, top] = *rows.by_limit.rbegin();
   CapCurve curve{workload, rows.group, {}, {}};
-  curve.reference = {top_limit, base::Seconds(top.time / top.rows), base::Watts(top.energy / top.time)};
+  curve.reference = {top_limit, base::Seconds(top.time / top.rows), base::Watts(top.energy / top.time), {}};
+  if (top.all_steps) curve.reference.step = base::Seconds(top.time / top.steps);
   for (const auto& [limit, mean] : rows.by_limit) {
     const double scale = static_cast<double>(top.rows) / mean.rows;
     curve.points.push_back({limit, scale * mean.time / top.time, scale * mean.energy / top.energy});
@@ -217,18 +232,29 @@ double DynamicCurve::clock_at(double power) const {
   return kLowest + (1.0 - kLowest) * (static_cast<double>(below - power_.begin()) + u) / (kPoints - 1);
 }
 
-CapResponse mechanism(const CapParameters& p, const DynamicCurve& curve, LimitKind kind, double reference_w,
-                      double limit, double reference_limit) {
+CapState state_of(const CapReference& reference, const CapForm& form) {
+  CapState state{reference.mean_power.value(), reference.limit};
+  if (form.typical_step_s > 0.0) {
+    state.step_s = reference.step.value_or(base::Seconds(form.typical_step_s)).value();
+    state.step_ratio = state.step_s / form.typical_step_s;
+  }
+  return state;
+}
+
+CapResponse mechanism(const CapParameters& p, const DynamicCurve& curve, LimitKind kind,
+                      const CapState& state, double limit) {
   const double full = p.running_w - p.floor_w;
-  const double x = std::clamp((reference_w - p.floor_w) / full, 1e-3, 1.3);
-  const double duty = std::min(std::pow(x, p.duty_exponent), 1.0);
+  const double x = std::clamp((state.watts - p.floor_w) / full, 1e-3, 1.3);
+  const double duty = std::min(std::pow(x, p.duty_exponent) * std::pow(state.step_ratio, -p.duty_shift), 1.0);
   const double dynamic = x / duty * full;  // W above the floor while busy, at the highest limit
   const auto clock = [&](double l) {
-    if (kind == LimitKind::kCoreClock) return std::min(l / reference_limit, 1.0);
+    if (kind == LimitKind::kCoreClock) return std::min(l / state.limit, 1.0);
     return std::clamp(curve.clock_at((l - p.floor_w) / dynamic), p.clock_floor, 1.0);
   };
-  const double here = clock(limit), top = clock(reference_limit);
-  const double stretch = (1.0 - p.memory_share) * top / here + p.memory_share;
+  const double here = clock(limit), top = clock(state.limit);
+  const double host = state.step_s > 0.0 ? p.host_s / state.step_s : 0.0;
+  const double slowing = (1.0 - p.memory_share) / (1.0 + host);
+  const double stretch = slowing * top / here + 1.0 - slowing;
   const double drawn = dynamic * curve.power_at(here) / curve.power_at(top);
   CapResponse out;
   out.time =
@@ -260,8 +286,9 @@ base::Result<CapCurves> make_curves(std::span<const CapSample> samples, LimitKin
   return out;
 }
 
-CapParameters fit_parameters(std::span<const CapCurve> curves, const CapFitOptions& options) {
-  const Problem problem{curves, options.kind, bounds_of(curves, options)};
+CapParameters fit_parameters(std::span<const CapCurve> curves, const CapFitOptions& options,
+                             const CapForm& form) {
+  const Problem problem{curves, options.kind, form, bounds_of(curves, options, form)};
   Vector z{};
   for (std::size_t i = 0; i < kFree; ++i) z[i] = problem.bounds[i].start;
   auto errors = problem.errors(z);
@@ -271,6 +298,8 @@ CapParameters fit_parameters(std::span<const CapCurve> curves, const CapFitOptio
   }
   return problem.unpack(z);
 }
+
+double soft_cost(double log_energy_error) { return soft_l1(log_energy_error / kEnergyScale); }
 
 double quantile(std::vector<double> values, double q) {
   if (values.empty()) return 0.0;

@@ -11,7 +11,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kFormat = "perjoule.gpu_cap_model";
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 
 const std::pair<const char*, double CapParameters::*> kParameterKeys[] = {
     {"floor_w", &CapParameters::floor_w},
@@ -23,14 +23,29 @@ const std::pair<const char*, double CapParameters::*> kParameterKeys[] = {
     {"duty_exponent", &CapParameters::duty_exponent},
     {"overlap", &CapParameters::overlap},
     {"memory_share", &CapParameters::memory_share},
+    {"host_s", &CapParameters::host_s},
+    {"duty_shift", &CapParameters::duty_shift},
 };
 const std::pair<const char*, double CapValidity::*> kRangeKeys[] = {
     {"lowest_limit", &CapValidity::lowest_limit},
     {"highest_limit", &CapValidity::highest_limit},
     {"lowest_reference_w", &CapValidity::lowest_reference_w},
     {"highest_reference_w", &CapValidity::highest_reference_w},
+    {"lowest_step_s", &CapValidity::lowest_step_s},
+    {"typical_step_s", &CapValidity::typical_step_s},
+    {"highest_step_s", &CapValidity::highest_step_s},
     {"energy_residual_median", &CapValidity::energy_residual_median},
     {"energy_residual_p90", &CapValidity::energy_residual_p90},
+};
+const std::pair<const char*, double CapTuning::*> kTuningKeys[] = {
+    {"power_width", &CapTuning::power_width},
+    {"step_width", &CapTuning::step_width},
+    {"prior_workloads", &CapTuning::prior_workloads},
+};
+const std::pair<const char*, std::vector<double> CapResiduals::*> kResidualKeys[] = {
+    {"reference_w", &CapResiduals::reference_w}, {"step_s", &CapResiduals::step_s},
+    {"log_energy", &CapResiduals::log_energy},   {"log_time", &CapResiduals::log_time},
+    {"left_out", &CapResiduals::left_out},
 };
 const std::pair<const char*, int CapValidity::*> kCountKeys[] = {
     {"workloads", &CapValidity::workloads},
@@ -49,6 +64,12 @@ class Reader {
     if (it != object_.end() && it->is_number() && std::isfinite(it->get<double>())) return it->get<double>();
     fail(key, "needs a finite number");
     return 0.0;
+  }
+  bool flag(const char* key) {
+    const auto it = object_.is_object() ? object_.find(key) : object_.end();
+    if (it != object_.end() && it->is_boolean()) return it->get<bool>();
+    fail(key, "needs true or false");
+    return false;
   }
   std::vector<double> numbers(const char* key) {
     std::vector<double> out;
@@ -86,6 +107,14 @@ void check_parameters(const CapParameters& p, Reader& reader) {
   if (!(p.duty_exponent >= 0.0 && p.duty_exponent <= 1.0)) reader.fail("duty_exponent", "must lie in [0, 1]");
   if (!(p.overlap >= 1.0)) reader.fail("overlap", "must be 1 or more");
   if (!(p.memory_share >= 0.0 && p.memory_share < 1.0)) reader.fail("memory_share", "must lie in [0, 1)");
+  if (!(p.host_s >= 0.0)) reader.fail("host_s", "must not be negative");
+  if (!(std::abs(p.duty_shift) <= 1.0)) reader.fail("duty_shift", "must lie in [-1, 1]");
+}
+
+void check_tuning(const CapTuning& t, Reader& reader) {
+  if (!(t.power_width >= 0.0)) reader.fail("power_width", "must not be negative");
+  if (!(t.step_width >= 0.0)) reader.fail("step_width", "must not be negative");
+  if (!(t.prior_workloads > 0.0)) reader.fail("prior_workloads", "must be positive");
 }
 
 base::Result<std::vector<CapResiduals>> read_residuals(const Json& root, const std::string& name) {
@@ -96,10 +125,11 @@ base::Result<std::vector<CapResiduals>> read_residuals(const Json& root, const s
   }
   for (const auto& item : *list) {
     Reader reader(item, name + ": residuals[" + std::to_string(out.size()) + "]");
-    CapResiduals r{reader.number("limit"), reader.numbers("reference_w"), reader.numbers("log_energy"),
-                   reader.numbers("log_time")};
-    if (r.log_energy.size() != r.reference_w.size() || r.log_time.size() != r.reference_w.size()) {
-      reader.fail("reference_w", "must be as long as log_energy and log_time");
+    CapResiduals r;
+    r.limit = reader.number("limit");
+    for (const auto& [key, member] : kResidualKeys) {
+      r.*member = reader.numbers(key);
+      if ((r.*member).size() != r.reference_w.size()) reader.fail(key, "must be as long as reference_w");
     }
     if (!out.empty() && r.limit <= out.back().limit) reader.fail("limit", "must rise from entry to entry");
     PJ_TRY(reader.status());
@@ -130,17 +160,18 @@ std::string GpuCapModel::to_json() const {
   Json root{{"format", kFormat},
             {"version", kVersion},
             {"limit_kind", kind_ == LimitKind::kPowerCap ? "power_cap_w" : "core_clock_mhz"},
-            {"quality", "modelled"},
-            {"residual_correction", correct_}};
+            {"quality", "modelled"}};
   for (const auto& [key, member] : kParameterKeys) root["parameters"][key] = parameters_.*member;
   for (const auto& [key, member] : kRangeKeys) root["validity"][key] = validity_.*member;
   for (const auto& [key, member] : kCountKeys) root["validity"][key] = validity_.*member;
+  root["tuning"]["shifts_duty"] = tuning_.shifts_duty;
+  for (const auto& [key, member] : kTuningKeys) root["tuning"][key] = tuning_.*member;
+  root["scatter"] = {{"reference_w", scatter_.reference_w}, {"variance", scatter_.variance}};
   root["residuals"] = Json::array();
   for (const auto& r : residuals_) {
-    root["residuals"].push_back({{"limit", r.limit},
-                                 {"reference_w", r.reference_w},
-                                 {"log_energy", r.log_energy},
-                                 {"log_time", r.log_time}});
+    Json item{{"limit", r.limit}};
+    for (const auto& [key, member] : kResidualKeys) item[key] = r.*member;
+    root["residuals"].push_back(std::move(item));
   }
   return root.dump(1) + "\n";
 }
@@ -157,8 +188,6 @@ base::Result<GpuCapModel> GpuCapModel::from_json(std::string_view text, std::str
                            "must be power_cap_w or core_clock_mhz");
   }
   model.kind_ = kind == "power_cap_w" ? LimitKind::kPowerCap : LimitKind::kCoreClock;
-  const auto correct = root.find("residual_correction");
-  model.correct_ = correct == root.end() || !correct->is_boolean() || correct->get<bool>();
   const Json none = Json::object();
   Reader parameters(root.contains("parameters") ? root["parameters"] : none, where + ": parameters");
   for (const auto& [key, member] : kParameterKeys) model.parameters_.*member = parameters.number(key);
@@ -169,6 +198,16 @@ base::Result<GpuCapModel> GpuCapModel::from_json(std::string_view text, std::str
   for (const auto& [key, member] : kCountKeys)
     model.validity_.*member = static_cast<int>(validity.number(key));
   PJ_TRY(validity.status());
+  Reader tuning(root.contains("tuning") ? root["tuning"] : none, where + ": tuning");
+  model.tuning_.shifts_duty = tuning.flag("shifts_duty");
+  for (const auto& [key, member] : kTuningKeys) model.tuning_.*member = tuning.number(key);
+  check_tuning(model.tuning_, tuning);
+  PJ_TRY(tuning.status());
+  Reader scatter(root.contains("scatter") ? root["scatter"] : none, where + ": scatter");
+  model.scatter_ = {scatter.numbers("reference_w"), scatter.numbers("variance")};
+  if (model.scatter_.variance.size() != model.scatter_.reference_w.size())
+    scatter.fail("variance", "must be as long as reference_w");
+  PJ_TRY(scatter.status());
   PJ_ASSIGN(model.residuals_, read_residuals(root, where));
   return model;
 }

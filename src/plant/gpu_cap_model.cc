@@ -9,46 +9,27 @@
 namespace perjoule::plant {
 namespace {
 
-// Width of the residual kernel over the span of reference powers, and how many workloads' worth of zero is
-// mixed in. Chosen while looking at cross-validation output; see docs/models/gpu-power.md.
-constexpr double kKernelShare = 0.15;
-constexpr double kPriorCount = 1.0;
+// Width of the kernel that averages the scatter of single rows, over the span of reference powers.
+constexpr double kScatterWidth = 0.15;
 // Relative slack when a limit is compared with the fitted range.
 constexpr double kRangeSlack = 0.005;
-
-double kernel(double distance, double width) {
-  return std::exp(-0.5 * distance * distance / (width * width));
-}
 
 bool covers(double low, double high, double x) {
   return x >= low * (1.0 - kRangeSlack) && x <= high * (1.0 + kRangeSlack);
 }
 
-// Everything the fit can say about `curves` once the device parameters are known.
-std::vector<CapResiduals> residuals_of(std::span<const detail::CapCurve> curves,
-                                       const CapParameters& parameters, LimitKind kind) {
-  const detail::DynamicCurve dynamic(parameters);
-  std::map<double, CapResiduals> by_limit;
+// The median step of the table, 0 unless every workload has one.
+double typical_step(std::span<const detail::CapCurve> curves, bool wanted) {
+  std::vector<double> steps;
   for (const auto& curve : curves) {
-    const double watts = curve.reference.mean_power.value();
-    for (const auto& point : curve.points) {
-      if (point.limit >= curve.reference.limit) continue;
-      const auto model =
-          detail::mechanism(parameters, dynamic, kind, watts, point.limit, curve.reference.limit);
-      auto& out = by_limit[point.limit];
-      out.limit = point.limit;
-      out.reference_w.push_back(watts);
-      out.log_energy.push_back(std::log(point.relative_energy / model.energy));
-      out.log_time.push_back(std::log(point.relative_time / model.time));
-    }
+    if (curve.reference.step) steps.push_back(curve.reference.step->value());
   }
-  std::vector<CapResiduals> out;
-  for (auto& [limit, residuals] : by_limit) out.push_back(std::move(residuals));
-  return out;
+  return wanted && steps.size() == curves.size() ? detail::quantile(steps, 0.5) : 0.0;
 }
 
-CapValidity range_of(const detail::CapCurves& set) {
+CapValidity range_of(const detail::CapCurves& set, double typical_step_s) {
   CapValidity validity;
+  validity.typical_step_s = typical_step_s;
   validity.lowest_limit = set.limits.front();
   validity.highest_limit = set.limits.back();
   validity.workloads = static_cast<int>(set.curves.size());
@@ -60,6 +41,10 @@ CapValidity range_of(const detail::CapCurves& set) {
     validity.lowest_reference_w = std::min(validity.lowest_reference_w, watts);
     validity.highest_reference_w = std::max(validity.highest_reference_w, watts);
     validity.rows += static_cast<int>(curve.points.size());
+    if (typical_step_s <= 0.0) continue;
+    const double step = curve.reference.step->value();
+    validity.lowest_step_s = validity.lowest_step_s > 0.0 ? std::min(validity.lowest_step_s, step) : step;
+    validity.highest_step_s = std::max(validity.highest_step_s, step);
   }
   return validity;
 }
@@ -77,14 +62,16 @@ base::Status check_enough(const detail::CapCurves& set) {
 }  // namespace
 
 base::Result<GpuCapModel> GpuCapModel::fit(std::span<const CapSample> samples, const CapFitOptions& options) {
-  PJ_ASSIGN(const detail::CapCurves set, detail::make_curves(samples, options.kind));
+  PJ_ASSIGN(detail::CapCurves set, detail::make_curves(samples, options.kind));
   PJ_TRY(check_enough(set));
   GpuCapModel model;
   model.kind_ = options.kind;
-  model.correct_ = options.residual_correction;
-  model.parameters_ = detail::fit_parameters(set.curves, options);
-  model.validity_ = range_of(set);
-  model.residuals_ = residuals_of(set.curves, model.parameters_, options.kind);
+  model.validity_ = range_of(set, typical_step(set.curves, options.use_steps));
+  model.tuning_ = detail::choose_tuning(set.curves, options, model.validity_.typical_step_s);
+  const detail::CapForm form{model.validity_.typical_step_s, model.tuning_.shifts_duty};
+  model.parameters_ = detail::fit_parameters(set.curves, options, form);
+  model.residuals_ = detail::residuals_of(set.curves, model.parameters_, options.kind, form);
+  model.scatter_ = detail::scatter_of(set.curves, model.parameters_, options.kind, form);
   std::vector<double> errors;
   for (const auto& curve : set.curves) {
     for (const auto& point : curve.points) {
@@ -98,52 +85,18 @@ base::Result<GpuCapModel> GpuCapModel::fit(std::span<const CapSample> samples, c
   return model;
 }
 
-GpuCapModel::Correction GpuCapModel::kernel_mean(const CapResiduals& residuals, double reference_w) const {
-  const double width =
-      std::max(kKernelShare * (validity_.highest_reference_w - validity_.lowest_reference_w), 1e-6);
-  double weight = 0.0, energy = 0.0, time = 0.0, square = 0.0;
-  for (std::size_t i = 0; i < residuals.reference_w.size(); ++i) {
-    const double k = kernel(residuals.reference_w[i] - reference_w, width);
-    weight += k;
-    energy += k * residuals.log_energy[i];
-    time += k * residuals.log_time[i];
-  }
-  Correction out;
-  if (correct_) out.log_energy = energy / (weight + kPriorCount);
-  if (correct_) out.log_time = time / (weight + kPriorCount);
-  for (std::size_t i = 0; i < residuals.reference_w.size(); ++i) {
-    const double rest = residuals.log_energy[i] - out.log_energy;
-    square += (kernel(residuals.reference_w[i] - reference_w, width) + 1e-3) * rest * rest;
-  }
-  const auto count = static_cast<double>(residuals.reference_w.size());
-  out.sigma = std::sqrt(square / (weight + 1e-3 * count));
-  return out;
-}
-
-// Linear between the fitted limits, fading to 0 at the highest; held below the lowest.
-GpuCapModel::Correction GpuCapModel::correction_at(double reference_w, double limit) const {
-  if (residuals_.empty() || limit >= validity_.highest_limit) return {};
-  const auto above = std::lower_bound(residuals_.begin(), residuals_.end(), limit,
-                                      [](const CapResiduals& r, double l) { return r.limit < l; });
-  const auto at = [&](auto it) {
-    return it == residuals_.end() ? Correction{} : kernel_mean(*it, reference_w);
-  };
-  if (above == residuals_.begin()) return at(above);
-  const auto below = std::prev(above);
-  const double high = above == residuals_.end() ? validity_.highest_limit : above->limit;
-  const double u = (limit - below->limit) / (high - below->limit);
-  const Correction a = at(below), b = at(above);
-  return {a.log_energy + u * (b.log_energy - a.log_energy), a.log_time + u * (b.log_time - a.log_time),
-          a.sigma + u * (b.sigma - a.sigma)};
-}
-
 CapPrediction GpuCapModel::predict(const CapReference& reference, double limit) const {
   const double watts = reference.mean_power.value();
+  const auto& v = validity_;
   CapPrediction out;
   if (limit < reference.limit) {
-    const auto raw = detail::mechanism(parameters_, detail::DynamicCurve(parameters_), kind_, watts, limit,
-                                       reference.limit);
-    const Correction correction = correction_at(watts, limit);
+    const auto state = detail::state_of(reference, {v.typical_step_s, tuning_.shifts_duty});
+    detail::CapField field{parameters_};
+    field.kind = kind_;
+    field.power_span = v.highest_reference_w - v.lowest_reference_w;
+    const auto raw = detail::mechanism(parameters_, field.dynamic, kind_, state, limit);
+    const auto correction =
+        detail::correction_at(detail::corrections_of(field, residuals_, tuning_, state), state, limit);
     out.relative_time = raw.time * std::exp(correction.log_time);
     out.relative_energy = raw.energy * std::exp(correction.log_energy);
     out.relative_power = out.relative_energy / out.relative_time;
@@ -152,24 +105,43 @@ CapPrediction GpuCapModel::predict(const CapReference& reference, double limit) 
   out.time = reference.time * out.relative_time;
   out.mean_power = reference.mean_power * out.relative_power;
   out.energy = reference.time * reference.mean_power * out.relative_energy;
-  out.in_range = limit <= reference.limit && covers(validity_.lowest_limit, validity_.highest_limit, limit) &&
-                 covers(validity_.highest_limit, validity_.highest_limit, reference.limit) &&
-                 covers(validity_.lowest_reference_w, validity_.highest_reference_w, watts);
+  const bool step_covered =
+      v.typical_step_s <= 0.0 ||
+      (reference.step && covers(v.lowest_step_s, v.highest_step_s, reference.step->value()));
+  out.in_range = limit <= reference.limit && covers(v.lowest_limit, v.highest_limit, limit) &&
+                 covers(v.highest_limit, v.highest_limit, reference.limit) &&
+                 covers(v.lowest_reference_w, v.highest_reference_w, watts) && step_covered;
   return out;
+}
+
+double GpuCapModel::scatter_at(base::Watts reference) const {
+  const double width =
+      std::max(kScatterWidth * (validity_.highest_reference_w - validity_.lowest_reference_w), 1e-6);
+  double weight = 0.0, variance = 0.0;
+  for (std::size_t i = 0; i < scatter_.variance.size(); ++i) {
+    const double away = (scatter_.reference_w[i] - reference.value()) / width;
+    const double k = std::exp(-0.5 * away * away) + 1e-3;
+    weight += k;
+    variance += k * scatter_.variance[i];
+  }
+  return weight > 0.0 ? std::sqrt(variance / weight) : 0.0;
 }
 
 double GpuCapModel::best_limit(const CapReference& reference, std::span<const double> candidates,
                                double max_slowdown) const {
   PJ_CHECK(!candidates.empty());
-  double best = *std::max_element(candidates.begin(), candidates.end());
-  double least = std::numeric_limits<double>::infinity();
-  for (const double limit : candidates) {
+  std::vector<double> limits(candidates.begin(), candidates.end());
+  std::sort(limits.begin(), limits.end());
+  const double highest = limits.back();
+  std::vector<double> log_energy;
+  std::erase_if(limits, [&](double limit) {
     const auto predicted = predict(reference, limit);
-    if (predicted.relative_time > max_slowdown || predicted.relative_energy >= least) continue;
-    least = predicted.relative_energy;
-    best = limit;
-  }
-  return best;
+    if (predicted.relative_time > max_slowdown) return true;
+    log_energy.push_back(std::log(predicted.relative_energy));
+    return false;
+  });
+  return limits.empty() ? highest
+                        : limits[detail::choose_among(log_energy, scatter_at(reference.mean_power))];
 }
 
 }  // namespace perjoule::plant

@@ -336,18 +336,16 @@ void Hall::run_window() {
   close_parents();
 }
 
-bool Hall::admit(std::size_t replica, bool admitted) {
+void Hall::admit(std::size_t replica, bool admitted) {
   Replica& r = replicas_[replica];
-  auto& group = admitted_[r.service];
-  if (r.admitted == admitted) return true;
-  if (!admitted && group.size() == 1) return false;
   r.admitted = admitted;
+  auto& group = admitted_[r.service];
   group.clear();
   for (const std::size_t i : service_replicas_[r.service]) {
     if (replicas_[i].admitted) group.push_back(i);
   }
+  if (group.empty()) group = service_replicas_[r.service];
   next_replica_[r.service] %= group.size();
-  return true;
 }
 
 void Hall::serve() {

@@ -191,9 +191,9 @@ class Hall {
   // Controls. A cap applies to every GPU of a replica / of all training nodes, from the next piece of work
   // on.
   void set_replica_cap(std::size_t replica, base::Watts cap);
-  // Whether new requests are dealt to a replica; what it has already it finishes. False, without effect,
-  // where the service would be left with none.
-  bool admit(std::size_t replica, bool admitted);
+  // Whether new requests are dealt to a replica; what it has already it finishes. Where no replica of a service
+  // is admitted, its requests are dealt to all: nobody's request is turned away for saving energy.
+  void admit(std::size_t replica, bool admitted);
   void set_training_cap(base::Watts cap);
   base::Watts training_cap() const { return training_cap_; }
   static std::vector<RestLevel> rest_levels(const GpuPowerCurve& gpu);

@@ -74,14 +74,20 @@ base::Result<Fields> split(std::string_view line, const Place& place) {
 struct Columns {
   std::vector<std::size_t> workload;
   std::size_t group = 0, limit = 0, time = 0, power = 0;
+  std::optional<std::size_t> steps, dataset, batch;
 };
 
-base::Result<std::size_t> find_column(const Fields& header, const std::string& wanted, const Place& place) {
-  std::string have;
+std::optional<std::size_t> find_optional(const Fields& header, const std::string& wanted) {
   for (std::size_t i = 0; i < header.size(); ++i) {
     if (header[i].text == wanted) return i;
-    have += (i == 0 ? "" : ", ") + header[i].text;
   }
+  return std::nullopt;
+}
+
+base::Result<std::size_t> find_column(const Fields& header, const std::string& wanted, const Place& place) {
+  if (const auto found = find_optional(header, wanted)) return *found;
+  std::string have;
+  for (std::size_t i = 0; i < header.size(); ++i) have += (i == 0 ? "" : ", ") + header[i].text;
   return base::bad_input(kWhat, place.at(1), "there is no column '" + wanted + "'; the columns are: " + have,
                          "name the right column in the mapping");
 }
@@ -97,6 +103,9 @@ base::Result<Columns> find_columns(const Fields& header, const PowerTableMapping
   PJ_ASSIGN(out.limit, find_column(header, mapping.limit, place));
   PJ_ASSIGN(out.time, find_column(header, mapping.time, place));
   PJ_ASSIGN(out.power, find_column(header, mapping.power, place));
+  out.steps = find_optional(header, mapping.steps);
+  out.dataset = find_optional(header, mapping.dataset);
+  out.batch = find_optional(header, mapping.batch);
   return out;
 }
 
@@ -114,6 +123,20 @@ base::Result<double> positive(const Field& field, const Place& place) {
   return value;
 }
 
+base::Result<std::optional<double>> read_steps(const Fields& fields, const Columns& columns,
+                                               const Place& place) {
+  std::optional<double> steps;
+  if (columns.steps) {
+    PJ_ASSIGN(steps, positive(fields[*columns.steps], place));
+  } else if (columns.dataset && columns.batch) {
+    const auto samples = known_samples(fields[*columns.dataset].text);
+    if (!samples) return steps;
+    PJ_ASSIGN(const double batch, positive(fields[*columns.batch], place));
+    steps = *samples / batch;
+  }
+  return steps;
+}
+
 base::Result<CapSample> read_row(const Fields& fields, const Columns& columns, const Place& place) {
   CapSample out;
   for (const std::size_t column : columns.workload) {
@@ -127,10 +150,26 @@ base::Result<CapSample> read_row(const Fields& fields, const Columns& columns, c
   PJ_ASSIGN(const double power, positive(fields[columns.power], place));
   out.time = base::Seconds(time);
   out.mean_power = base::Watts(power);
+  PJ_ASSIGN(out.steps, read_steps(fields, columns, place));
   return out;
 }
 
 }  // namespace
+
+std::optional<double> known_samples(std::string_view dataset) {
+  struct Size {
+    std::string_view name;
+    double samples;
+  };
+  // MovieLens-1M as NCF trains on it: each rating but a user's last, with four negatives drawn to each.
+  static constexpr Size kSizes[] = {{"cifar100", 50'000},     {"imagenet", 1'281'167},
+                                    {"squad", 87'599},        {"sentiment140", 1'600'000},
+                                    {"librispeech", 281'241}, {"movielens-1m", 5 * 994'169}};
+  for (const auto& size : kSizes) {
+    if (size.name == dataset) return size.samples;
+  }
+  return std::nullopt;
+}
 
 base::Result<std::vector<CapSample>> parse_power_table(std::string_view text, std::string_view name,
                                                        const PowerTableMapping& mapping) {

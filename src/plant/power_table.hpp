@@ -3,6 +3,7 @@
 // Thread rule: pure functions. Ownership: returns owned rows. Units: W or MHz, s, W.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,7 +20,15 @@ struct PowerTableMapping {
   std::string limit = "power_limit";
   std::string time = "time_per_epoch";
   std::string power = "average_power";
+  // Not needed: a table without these columns is read without steps. `steps`: steps within the row's time.
+  // Without it, steps are the samples of a data set of known size (known_samples) over the batch size.
+  std::string steps = "steps";
+  std::string dataset = "dataset";
+  std::string batch = "batch_size";
 };
+
+// Training samples of the public data sets of the Zeus traces, by the name there; nothing for another name.
+std::optional<double> known_samples(std::string_view dataset);
 
 // Every row of `text`; `name` stands in front of error places. Mapped columns that are not among the workload
 // columns must be numbers. Errors (bad_input, at file:line:column): no header, no rows, a mapped column

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <string>
 
 namespace perjoule::plant {
@@ -34,6 +35,20 @@ TEST(PowerTable, FollowsTheMapping) {
   EXPECT_EQ(rows->at(0).limit, 1200.0);
   EXPECT_EQ(rows->at(0).mean_power.value(), 90.0);
   EXPECT_EQ(rows->at(0).group, "gemm");
+}
+
+TEST(PowerTable, StepsComeFromTheirColumnOrFromAKnownDataSet) {
+  const auto steps = [](const std::string& text) {
+    const auto rows = parse_power_table(text, "t", {{"network"}, "network", "cap", "s", "w"});
+    return rows.ok() ? rows->at(0).steps : std::optional<double>(-1.0);
+  };
+  EXPECT_EQ(steps("network,cap,s,w,steps\nx,100,2,90,40\n"), 40.0);
+  EXPECT_EQ(steps("network,cap,s,w,dataset,batch_size\nx,100,2,90,cifar100,100\n"), 500.0);
+  EXPECT_EQ(steps("network,cap,s,w,dataset,batch_size,steps\nx,100,2,90,cifar100,100,7\n"), 7.0);
+  EXPECT_EQ(steps("network,cap,s,w,dataset,batch_size\nx,100,2,90,ours,big\n"), std::nullopt);
+  EXPECT_EQ(steps("network,cap,s,w\nx,100,2,90\n"), std::nullopt);
+  EXPECT_EQ(steps("network,cap,s,w,steps\nx,100,2,90,0\n"), -1.0);  // refused
+  EXPECT_EQ(where(kHeader + "cifar100,b,x8,c,100,1,90\n"), "t.csv:2:12");
 }
 
 TEST(PowerTable, NamesThePlaceOfEveryFault) {

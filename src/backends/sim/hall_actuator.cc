@@ -60,8 +60,11 @@ double HallActuator::rest_of(const Written& written) {
 base::Status HallActuator::do_write(std::size_t control, double value) {
   Written& written = written_[control];
   if (written.what == What::kRest) return write_rest(written, value);
-  if (written.what == What::kAdmit) return write_admit(written, value);
   written.value = value;
+  if (written.what == What::kAdmit) {
+    write_admit(written, value);
+    return base::ok_status();
+  }
   apply_cap(replica_of(written.gpu));
   return base::ok_status();
 }
@@ -84,7 +87,9 @@ base::Status HallActuator::write_rest(Written& written, double level) {
   // Asked even where the other GPUs of the replica still hold it awake. At work level 0 is what there is.
   const bool there_already = level == 0.0 && replica.engine->rest_level() == 0;
   if (!replica.engine->may_rest() && !there_already) {
-    return refusal(written, "gpu.rest", "the GPU works", "Write the level when the GPU is idle");
+    const energy::Device& at = hall_.meters()[hall_.gpus()[written.gpu].meter].device;
+    return base::io_error("set a control", std::string(symbols().text(at.name)) + ":gpu.rest",
+                          "the GPU works", "Write the level when the GPU is idle");
   }
   replica.engine->request_rest(static_cast<std::size_t>(shallowest));
   written.value = level;
@@ -92,25 +97,12 @@ base::Status HallActuator::write_rest(Written& written, double level) {
   return base::ok_status();
 }
 
-base::Status HallActuator::write_admit(Written& written, double value) {
-  const Replica& replica = replica_of(written.gpu);
+void HallActuator::write_admit(Written& written, double value) {
   bool all = value > 0.0;
-  for (const std::size_t g : replica.gpus) {
-    all = all && (g == written.gpu || written_[controls_of_[g].admit.index].value > 0.0);
+  for (const std::size_t g : replica_of(written.gpu).gpus) {
+    all = all && written_[controls_of_[g].admit.index].value > 0.0;
   }
-  if (!hall_.admit(static_cast<std::size_t>(hall_.gpus()[written.gpu].replica), all)) {
-    return refusal(written, "gpu.admit", "it is the last of its service that takes requests",
-                   "Admit another one first");
-  }
-  written.value = value;
-  return base::ok_status();
-}
-
-base::Error HallActuator::refusal(const Written& written, std::string_view control, std::string why,
-                                  std::string hint) const {
-  const energy::Device& at = hall_.meters()[hall_.gpus()[written.gpu].meter].device;
-  return base::io_error("set a control", std::string(symbols().text(at.name)) + ":" + std::string(control),
-                        std::move(why), std::move(hint));
+  hall_.admit(static_cast<std::size_t>(hall_.gpus()[written.gpu].replica), all);
 }
 
 }  // namespace perjoule::backends::sim

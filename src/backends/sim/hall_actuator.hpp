@@ -11,7 +11,7 @@
 //              shallowest level written to any of its GPUs; to go to a shallower level costs the wake of the
 //              deeper one.
 //   gpu.admit  1 or 0, group "serving-admit": whether new requests are dealt to the GPU. A replica takes none
-//              while any of its GPUs says 0. Refused (kIo) where the service would be left with no replica.
+//              while any of its GPUs says 0; where no replica of a service takes any, all do.
 //
 // Write between windows, or from a replica's governor. Thread rule: one thread, the hall's. Ownership: keeps
 // references to the hall, the symbols and the journal.
@@ -59,9 +59,7 @@ class HallActuator final : public device::GuardedActuator {
   double rest_of(const Written& written);
   void apply_cap(plant::Replica& replica);
   base::Status write_rest(Written& written, double level);
-  base::Status write_admit(Written& written, double value);
-  base::Error refusal(const Written& written, std::string_view control, std::string why,
-                      std::string hint) const;
+  void write_admit(Written& written, double value);
 
   plant::Hall& hall_;
   std::vector<GpuControls> controls_of_;  // by GPU
