@@ -95,7 +95,8 @@ std::vector<Comparison> comparison_plan() {
   std::vector<Comparison> plan{{"none", "none", "weak", {"none", "none"}, {}}};
   for (const auto& r : agent::sleep_rules()) {
     if (r.name == "none") continue;
-    plan.push_back({"sleep", std::string(r.name), std::string(r.baseline), {std::string(r.name), "none"}, {}});
+    plan.push_back(
+        {"sleep", std::string(r.name), std::string(r.baseline), {std::string(r.name), "none"}, {}});
   }
   for (const auto& r : sched::cap_rules()) {
     if (r.name == "none") continue;

@@ -19,7 +19,8 @@ void IdlePredictor::add(Duration idle) { kept_[count_++ % kKept] = idle.ns; }
 std::optional<Duration> IdlePredictor::remaining(Duration elapsed) const {
   if (count_ < 8) return std::nullopt;
   const std::size_t n = std::min(count_, kKept);
-  // Which of the past were longer is chance, so the loop is kept free of branches: it runs at every idle period.
+  // Which of the past were longer is chance, so the loop is kept free of branches: it runs at every idle
+  // period.
   std::int64_t sum = 0, longer = 0;
   for (std::size_t i = 0; i < n; ++i) {
     const std::int64_t excess = kept_[i] - elapsed.ns;

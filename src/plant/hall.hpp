@@ -191,8 +191,8 @@ class Hall {
   // Controls. A cap applies to every GPU of a replica / of all training nodes, from the next piece of work
   // on.
   void set_replica_cap(std::size_t replica, base::Watts cap);
-  // Whether new requests are dealt to a replica; what it has already it finishes. Where no replica of a service
-  // is admitted, its requests are dealt to all: nobody's request is turned away for saving energy.
+  // Whether new requests are dealt to a replica; what it has already it finishes. Where no replica of a
+  // service is admitted, its requests are dealt to all: nobody's request is turned away for saving energy.
   void admit(std::size_t replica, bool admitted);
   void set_training_cap(base::Watts cap);
   base::Watts training_cap() const { return training_cap_; }
