@@ -19,15 +19,16 @@ void IdlePredictor::add(Duration idle) { kept_[count_++ % kKept] = idle.ns; }
 std::optional<Duration> IdlePredictor::remaining(Duration elapsed) const {
   if (count_ < 8) return std::nullopt;
   const std::size_t n = std::min(count_, kKept);
-  double sum = 0.0;
-  std::size_t longer = 0;
+  // Which of the past were longer is chance, so the loop is kept free of branches: it runs at every idle period.
+  std::int64_t sum = 0, longer = 0;
   for (std::size_t i = 0; i < n; ++i) {
-    if (kept_[i] <= elapsed.ns) continue;
-    sum += static_cast<double>(kept_[i] - elapsed.ns);
-    ++longer;
+    const std::int64_t excess = kept_[i] - elapsed.ns;
+    const std::int64_t counts = excess > 0 ? 1 : 0;
+    sum += excess & -counts;
+    longer += counts;
   }
   if (longer == 0) return elapsed;
-  return Duration{static_cast<std::int64_t>(sum / static_cast<double>(longer))};
+  return Duration{static_cast<std::int64_t>(static_cast<double>(sum) / static_cast<double>(longer))};
 }
 
 SleepMachine::SleepMachine(SleepParams params, std::vector<SleepTier> tiers)
