@@ -41,11 +41,12 @@ struct Hall::StepCosts final : StepCostModel {
     const StepCost c = model.decode_run(batch, kv_tokens, steps);
     return {c.seconds, c.gpu_joules};
   }
-  // Under a cap the model searches for the clock, some thirty times the cost of a look; prompts of one length come
-  // again and again.
+  // Under a cap the model searches for the clock, some thirty times the cost of a look; prompts of one length
+  // come again and again.
   PieceCost prefill(double prompt_tokens, double sequences) const override {
-    const auto place = (static_cast<std::size_t>(prompt_tokens) + 1021 * static_cast<std::size_t>(sequences)) %
-                       known_prefills.size();
+    const auto place =
+        (static_cast<std::size_t>(prompt_tokens) + 1021 * static_cast<std::size_t>(sequences)) %
+        known_prefills.size();
     KnownPrefill& known = known_prefills[place];
     if (known.prompt_tokens != prompt_tokens || known.sequences != sequences) {
       const StepCost c = model.prefill(prompt_tokens, 0.0, sequences);
@@ -60,7 +61,8 @@ struct Hall::StepCosts final : StepCostModel {
     PieceCost cost;
   };
   LlmCostModel model;
-  mutable std::vector<KnownPrefill> known_prefills = std::vector<KnownPrefill>(8192);  // by place, the last one
+  mutable std::vector<KnownPrefill> known_prefills =
+      std::vector<KnownPrefill>(8192);  // by place, the last one
 };
 
 Hall::Hall(HallSpec spec, base::SymbolTable& symbols, RequestStream requests)
