@@ -1,7 +1,8 @@
 // Interned text: an identifier costs four bytes in a row and is compared as a number.
 // Symbol 0 is the empty text and means "absent" (NULL in the store).
 // Thread rule: intern() from one thread; text() from any thread while nobody interns.
-// Ownership: the table owns the characters; string_views stay valid for its life, also while others are interned.
+// Ownership: the table owns the characters; string_views stay valid for its life, also while others are
+// interned.
 #pragma once
 
 #include <cstdint>
@@ -31,8 +32,8 @@ class SymbolTable {
   std::uint32_t size() const { return static_cast<std::uint32_t>(texts_.size()); }
 
  private:
-  // A run names millions of requests and decisions once each, so the index is one flat table, probed in line and
-  // compared by hash first; the characters lie in blocks that never move.
+  // A run names millions of requests and decisions once each, so the index is one flat table, probed in line
+  // and compared by hash first; the characters lie in blocks that never move.
   struct Place {
     std::uint32_t hash = 0, id = 0;  // id 0: free
   };

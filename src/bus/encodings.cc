@@ -134,7 +134,8 @@ void unpack_mini(const char* from, unsigned width, std::uint64_t* out) {
 }
 
 void put_block(std::array<std::int64_t, kBlock>& deltas, std::size_t n, std::string& out) {
-  const std::int64_t lowest = *std::min_element(deltas.begin(), deltas.begin() + static_cast<std::ptrdiff_t>(n));
+  const std::int64_t lowest =
+      *std::min_element(deltas.begin(), deltas.begin() + static_cast<std::ptrdiff_t>(n));
   put_varint(out, zigzag(lowest));
   std::array<std::uint64_t, kBlock> above{};
   for (std::size_t i = 0; i < n; ++i)

@@ -1,6 +1,6 @@
-// Finds the signals of a source or the controls of an actuator by device and name without a walk over all of them: a hall
-// has tens of thousands. Thread rule: one thread while adding, then any. Ownership: the names' characters belong to the
-// descriptors' owner.
+// Finds the signals of a source or the controls of an actuator by device and name without a walk over all of
+// them: a hall has tens of thousands. Thread rule: one thread while adding, then any. Ownership: the names'
+// characters belong to the descriptors' owner.
 #pragma once
 
 #include <cstdint>

@@ -104,10 +104,11 @@ base::Status GuardedActuator::check(std::uint32_t control, double value) const {
 // A value the device itself had before perjoule came may lie outside the range or off the steps (0 = no cap,
 // a vendor's odd default); going back to it is always allowed.
 bool GuardedActuator::is_former_value(std::uint32_t control, double value) const {
-  return to_be_restored(control) && std::any_of(levels_.begin(), levels_.end(), [&](const std::vector<Undo>& level) {
-    return std::any_of(level.begin(), level.end(),
-                       [&](const Undo& u) { return u.control == control && u.value == value; });
-  });
+  return to_be_restored(control) &&
+         std::any_of(levels_.begin(), levels_.end(), [&](const std::vector<Undo>& level) {
+           return std::any_of(level.begin(), level.end(),
+                              [&](const Undo& u) { return u.control == control && u.value == value; });
+         });
 }
 
 // The value before the first write of a level is kept, in the journal first: a crash after this line can be
