@@ -14,21 +14,31 @@ Duration SleepTier::break_even() const {
   return base::to_duration(base::Seconds(wake_energy.value() / saved.value())) + wake;
 }
 
-void IdlePredictor::add(Duration idle) { kept_[count_++ % kKept] = idle.ns; }
+// Asked several times per idle period and told once: so the asking is a binary search.
+void IdlePredictor::add(Duration idle) {
+  auto end = sorted_.begin() + static_cast<std::ptrdiff_t>(known());
+  std::int64_t& oldest = kept_[count_ % kKept];
+  if (count_ >= kKept) {
+    const auto out = std::lower_bound(sorted_.begin(), end, oldest);
+    end = std::move(out + 1, end, out);
+  }
+  oldest = idle.ns;
+  ++count_;
+  const auto in = std::upper_bound(sorted_.begin(), end, idle.ns);
+  std::move_backward(in, end, end + 1);
+  *in = idle.ns;
+  std::int64_t sum = 0;
+  for (std::size_t i = known(); i-- > 0;) sum_from_[i] = sum += sorted_[i];
+}
 
 std::optional<Duration> IdlePredictor::remaining(Duration elapsed) const {
   if (count_ < 8) return std::nullopt;
-  const std::size_t n = std::min(count_, kKept);
-  // Which of the past were longer is chance, so the loop is kept free of branches: it runs at every idle
-  // period.
-  std::int64_t sum = 0, longer = 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    const std::int64_t excess = kept_[i] - elapsed.ns;
-    const std::int64_t counts = excess > 0 ? 1 : 0;
-    sum += excess & -counts;
-    longer += counts;
-  }
-  if (longer == 0) return elapsed;
+  const auto end = sorted_.begin() + static_cast<std::ptrdiff_t>(known());
+  const auto first_longer = std::upper_bound(sorted_.begin(), end, elapsed.ns);
+  if (first_longer == end) return elapsed;
+  const std::int64_t longer = end - first_longer;
+  const std::int64_t sum =
+      sum_from_[static_cast<std::size_t>(first_longer - sorted_.begin())] - longer * elapsed.ns;
   return Duration{static_cast<std::int64_t>(static_cast<double>(sum) / static_cast<double>(longer))};
 }
 

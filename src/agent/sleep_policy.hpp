@@ -15,6 +15,7 @@
 // (hysteresis). Thread rule: one thread per machine. Units in the types.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -68,7 +69,10 @@ class IdlePredictor {
 
  private:
   static constexpr std::size_t kKept = 128;
-  std::array<std::int64_t, kKept> kept_{};
+  std::size_t known() const { return std::min(count_, kKept); }
+  std::array<std::int64_t, kKept> kept_{};      // a ring, in the order they came
+  std::array<std::int64_t, kKept> sorted_{};    // the same, shortest first
+  std::array<std::int64_t, kKept> sum_from_{};  // of sorted_, from each place to the last
   std::size_t count_ = 0;
 };
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/rng.hpp"
+
 namespace perjoule::agent {
 namespace {
 
@@ -92,6 +94,26 @@ TEST(IdlePredictor, MeanExcessOverTimeAlreadyWaited) {
   EXPECT_EQ(p.remaining({0})->ns, base::seconds(36).ns / 8);
   EXPECT_EQ(*p.remaining(base::seconds(6)), milliseconds(1500));  // (1 + 2) / 2
   EXPECT_EQ(*p.remaining(base::seconds(9)), base::seconds(9));
+}
+
+TEST(IdlePredictor, AgreesWithASumOverTheLast128Periods) {
+  IdlePredictor p;
+  std::vector<std::int64_t> all;
+  base::Rng rng(7);
+  for (int i = 0; i < 1000; ++i) {
+    all.push_back(static_cast<std::int64_t>(rng.below(i % 3 == 0 ? 5 : 1'000'000'000)));
+    p.add(Duration{all.back()});
+    if (all.size() < 8) continue;
+    const Duration elapsed{static_cast<std::int64_t>(rng.below(1'100'000'000))};
+    double sum = 0.0, longer = 0.0;
+    for (std::size_t k = all.size() - std::min<std::size_t>(all.size(), 128); k < all.size(); ++k) {
+      if (all[k] <= elapsed.ns) continue;
+      sum += static_cast<double>(all[k] - elapsed.ns);
+      ++longer;
+    }
+    const auto expected = longer > 0.0 ? static_cast<std::int64_t>(sum / longer) : elapsed.ns;
+    ASSERT_EQ(p.remaining(elapsed)->ns, expected) << i;
+  }
 }
 
 // What a rule does in an idle period that begins at `since` and does not end: (time, tier).

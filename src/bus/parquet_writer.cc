@@ -111,8 +111,15 @@ class GroupEncoder {
   static std::vector<std::uint32_t> sorted_codes(const Column& column) {
     const auto& texts = column.dictionary;
     const auto n = static_cast<std::uint32_t>(texts.size());
+    // The place after the last is for NULL. Whole stretches of one code are common, and quickly told apart.
+    constexpr std::size_t kStretch = 64;
     std::vector<std::uint8_t> used(texts.size() + 1, 0);
-    for (const auto code : column.codes) used[std::min(code, n)] = 1;
+    for (std::size_t from = 0; from < column.codes.size(); from += kStretch) {
+      const auto part = std::span(column.codes).subspan(from, std::min(kStretch, column.codes.size() - from));
+      std::uint32_t differs = 0;
+      for (const auto code : part) differs |= code ^ part[0];
+      for (const auto code : differs == 0 ? part.first(1) : part) used[std::min(code, n)] = 1;
+    }
     struct Key {
       std::uint64_t head;
       std::uint32_t code;

@@ -16,20 +16,26 @@ using energy::Share;
 
 namespace {
 
-// Energy of one (tenant, job, model) below a meter in this window.
-struct GroupEnergy {
-  Consumer group;
-  std::int64_t uj = 0;
-  std::uint32_t number = 0;  // of the group, the same in all windows
+// What overhead is passed on to: the consumers of one tenant, job and model.
+struct Group {
+  energy::Symbol tenant, job, model;
+  explicit Group(const Consumer& c) : tenant(c.tenant), job(c.job), model(c.model) {}
+  bool operator==(const Group&) const = default;
+  Consumer consumer() const { return {tenant, job, model, {}, {}, {}, {}, {}}; }
 };
 
 struct GroupHash {
-  std::size_t operator()(const Consumer& c) const {
-    return ((static_cast<std::uint64_t>(c.tenant.id) << 32 | c.job.id) * 0x9e3779b97f4a7c15ULL) ^ c.model.id;
+  std::size_t operator()(const Group& g) const {
+    return ((static_cast<std::uint64_t>(g.tenant.id) << 32 | g.job.id) * 0x9e3779b97f4a7c15ULL) ^ g.model.id;
   }
 };
 
-Consumer group_of(const Consumer& c) { return {c.tenant, c.job, c.model, {}, {}, {}, {}, {}}; }
+// Energy of a group below a meter in this window.
+struct GroupEnergy {
+  Group group;
+  std::uint32_t number = 0;  // of the group, the same in all windows
+  std::int64_t uj = 0;
+};
 
 }  // namespace
 
@@ -72,7 +78,7 @@ class Settlement::Impl {
     if (worked) split_direct(reading, total - idle);
     if (idle != 0 || s.first_row == kNoRow) {
       add_row(reading.meter, idle, Share::kIdle, idle_method_, reading.holder);
-      add_energy(s.groups, group_of(reading.holder), idle);
+      add_energy(s.groups, Group(reading.holder), idle);
     }
   }
 
@@ -145,7 +151,7 @@ class Settlement::Impl {
   }
 
   // Few groups work on one leaf, so a scan of a flat list beats a hash.
-  void add_energy(std::vector<GroupEnergy>& groups, const Consumer& group, std::int64_t uj) {
+  void add_energy(std::vector<GroupEnergy>& groups, const Group& group, std::int64_t uj) {
     for (GroupEnergy& g : groups) {
       if (g.group == group) {
         g.uj += uj;
@@ -154,7 +160,7 @@ class Settlement::Impl {
     }
     const auto [it, added] = group_numbers_.try_emplace(group, static_cast<std::uint32_t>(places_.size()));
     if (added) places_.push_back({});
-    groups.push_back({group, uj, it->second});
+    groups.push_back({group, it->second, uj});
   }
 
   void split_direct(const Reading& reading, std::int64_t direct) {
@@ -167,7 +173,7 @@ class Settlement::Impl {
     for (std::size_t i = 0; i < n; ++i) {
       if (shares_[i] == 0) continue;
       add_row(reading.meter, shares_[i], Share::kDirect, reading.direct_method, reading.claims[i].consumer);
-      add_energy(s.groups, group_of(reading.claims[i].consumer), shares_[i]);
+      add_energy(s.groups, Group(reading.claims[i].consumer), shares_[i]);
     }
   }
 
@@ -225,7 +231,7 @@ class Settlement::Impl {
     shares_.resize(weights_.size());
     base::apportion(overhead, weights_, shares_);
     for (std::size_t i = 0; i < groups.size(); ++i) {
-      if (shares_[i] != 0) add_row(meter, shares_[i], Share::kOverhead, method, groups[i].group);
+      if (shares_[i] != 0) add_row(meter, shares_[i], Share::kOverhead, method, groups[i].group.consumer());
     }
     return overhead;
   }
@@ -274,7 +280,7 @@ class Settlement::Impl {
   RowSink& sink_;
   std::vector<State> states_;
   std::vector<Row> rows_;
-  std::unordered_map<Consumer, std::uint32_t, GroupHash> group_numbers_;
+  std::unordered_map<Group, std::uint32_t, GroupHash> group_numbers_;
   struct Place {
     std::uint64_t list = 0;  // the list the group was last put in
     std::size_t index = 0;
