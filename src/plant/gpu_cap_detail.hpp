@@ -115,9 +115,9 @@ CapCorrection correction_at(std::span<const CapCorrection> corrections, const Ca
 // the default tuning and the errors stay 0.
 CapTuning choose_tuning(std::span<CapCurve> curves, const CapFitOptions& options, double typical_step_s);
 
-// Scatter of each curve with three points or more about its neighbours, mechanism removed.
-CapScatter scatter_of(std::span<const CapCurve> curves, const CapParameters& parameters, LimitKind kind,
-                      const CapForm& form);
+// Scatter of each curve with three points or more about its neighbours, the corrected mechanism removed.
+CapScatter scatter_of(std::span<const CapCurve> curves, const CapField& field,
+                      std::span<const CapResiduals> residuals, const CapTuning& tuning, const CapForm& form);
 
 // P(candidate i is the least) when each log energy is measured once with independent normal scatter.
 std::vector<double> chance_of_least(std::span<const double> log_energy, double sigma);

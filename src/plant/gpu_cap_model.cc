@@ -71,7 +71,7 @@ base::Result<GpuCapModel> GpuCapModel::fit(std::span<const CapSample> samples, c
   const detail::CapForm form{model.validity_.typical_step_s, model.tuning_.shifts_duty};
   model.parameters_ = detail::fit_parameters(set.curves, options, form);
   model.residuals_ = detail::residuals_of(set.curves, model.parameters_, options.kind, form);
-  model.scatter_ = detail::scatter_of(set.curves, model.parameters_, options.kind, form);
+  model.scatter_ = detail::scatter_of(set.curves, model.field(), model.residuals_, model.tuning_, form);
   std::vector<double> errors;
   for (const auto& curve : set.curves) {
     for (const auto& point : curve.points) {
@@ -85,15 +85,18 @@ base::Result<GpuCapModel> GpuCapModel::fit(std::span<const CapSample> samples, c
   return model;
 }
 
+detail::CapField GpuCapModel::field() const {
+  return {parameters_, detail::DynamicCurve(parameters_), kind_,
+          validity_.highest_reference_w - validity_.lowest_reference_w};
+}
+
 CapPrediction GpuCapModel::predict(const CapReference& reference, double limit) const {
   const double watts = reference.mean_power.value();
   const auto& v = validity_;
   CapPrediction out;
   if (limit < reference.limit) {
     const auto state = detail::state_of(reference, {v.typical_step_s, tuning_.shifts_duty});
-    detail::CapField field{parameters_};
-    field.kind = kind_;
-    field.power_span = v.highest_reference_w - v.lowest_reference_w;
+    const detail::CapField field = this->field();
     const auto raw = detail::mechanism(parameters_, field.dynamic, kind_, state, limit);
     const auto correction =
         detail::correction_at(detail::corrections_of(field, residuals_, tuning_, state), state, limit);

@@ -28,6 +28,10 @@
 
 namespace perjoule::plant {
 
+namespace detail {
+struct CapField;
+}
+
 enum class LimitKind {
   kPowerCap,   // limits are watts
   kCoreClock,  // limits are megahertz
@@ -81,7 +85,7 @@ struct CapParameters {
   double overlap = 0.0;            // p above: 1 = stalls add to busy time, large = stalls hide it
   double memory_share = 0.0;       // part of the busy time that does not slow with the clock
   double host_s = 0.0;             // s of each step that do not slow either; 0 where step times are unknown
-  double duty_shift = 0.0;         // duty goes with (step / 0.25 s)^-duty_shift at equal mean power
+  double duty_shift = 0.0;         // duty goes with (step / typical step)^-duty_shift at equal mean power
 };
 
 // What a fit chooses by leaving groups of its own table out, never by a left-out row.
@@ -156,6 +160,8 @@ class GpuCapModel {
   double scatter_at(base::Watts reference) const;
 
  private:
+  detail::CapField field() const;
+
   LimitKind kind_ = LimitKind::kPowerCap;
   CapParameters parameters_;
   CapTuning tuning_;

@@ -249,16 +249,17 @@ CapTuning choose_tuning(std::span<CapCurve> curves, const CapFitOptions& options
   return candidates[best];
 }
 
-CapScatter scatter_of(std::span<const CapCurve> curves, const CapParameters& parameters, LimitKind kind,
-                      const CapForm& form) {
-  const DynamicCurve dynamic(parameters);
+CapScatter scatter_of(std::span<const CapCurve> curves, const CapField& field,
+                      std::span<const CapResiduals> residuals, const CapTuning& tuning, const CapForm& form) {
   CapScatter out;
   for (const auto& curve : curves) {
     const CapState state = state_of(curve.reference, form);
+    const auto corrections = corrections_of(field, residuals, tuning, state);
     std::vector<double> rest;
     for (const auto& point : curve.points) {
-      rest.push_back(
-          std::log(point.relative_energy / mechanism(parameters, dynamic, kind, state, point.limit).energy));
+      const auto raw = mechanism(field.parameters, field.dynamic, field.kind, state, point.limit);
+      rest.push_back(std::log(point.relative_energy / raw.energy) -
+                     correction_at(corrections, state, point.limit).log_energy);
     }
     if (rest.size() < 3) continue;
     double square = 0.0;
