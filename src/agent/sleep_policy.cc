@@ -15,6 +15,11 @@ Duration SleepTier::break_even() const {
 }
 
 // Asked several times per idle period and told once: so the asking is a binary search.
+base::Joules saving_of(const SleepTier& tier, const SleepTier* present, Duration idle) {
+  const base::Joules all = tier.saved * base::to_seconds(idle) - tier.wake_energy;
+  return present == nullptr ? all : all - (present->saved * base::to_seconds(idle) - present->wake_energy);
+}
+
 void IdlePredictor::add(Duration idle) {
   auto end = sorted_.begin() + static_cast<std::ptrdiff_t>(known());
   std::int64_t& oldest = kept_[count_ % kKept];
@@ -70,7 +75,7 @@ bool SleepMachine::allowed(const SleepTier& tier) const {
 
 std::optional<SleepAction> SleepMachine::consider(TimePoint t) {
   const Duration elapsed = t - quiet_since_;
-  const auto expected = predictor().remaining(elapsed);
+  const auto expected = predictor(parked_).remaining(elapsed);
   const std::size_t first = tier_ ? *tier_ + 1 : 0;
   for (std::size_t k = tiers_.size(); k-- > first;) {
     const SleepTier& tier = tiers_[k];
@@ -78,10 +83,10 @@ std::optional<SleepAction> SleepMachine::consider(TimePoint t) {
     const double even = static_cast<double>(tier.break_even().ns);
     const bool forecast = expected && static_cast<double>(expected->ns) >= even * params_.margin;
     if (!forecast && static_cast<double>(elapsed.ns) < even) continue;
-    tier_ = k;
+    const SleepTier* present = tier_ ? &tiers_[*tier_] : nullptr;
     const Duration idle = expected.value_or(elapsed);
-    const double saving = tier.saved.value() * base::to_seconds(idle).value() - tier.wake_energy.value();
-    return SleepAction{k, idle, base::Joules(saving)};
+    tier_ = k;
+    return SleepAction{k, idle, saving_of(tier, present, idle)};
   }
   return std::nullopt;
 }
@@ -91,7 +96,8 @@ bool SleepMachine::dwelling(TimePoint t) const {
 }
 
 void SleepMachine::wake(TimePoint t) {
-  if (quiet_updates_ > 0) predictor().add(t - quiet_since_);
+  if (quiet_updates_ > 0) predictor(was_parked_).add(t - quiet_since_);
+  was_parked_ = parked_;
   quiet_updates_ = 0;
   tier_.reset();
   awake_since_ = t;
@@ -121,20 +127,20 @@ namespace {
 // One tier after a fixed time.
 class FixedTimeout final : public SleepRule {
  public:
-  FixedTimeout(std::size_t tier, Duration timeout, base::Watts saved)
-      : tier_(tier), timeout_(timeout), saved_(saved) {}
+  FixedTimeout(std::size_t number, SleepTier tier, Duration timeout)
+      : number_(number), tier_(std::move(tier)), timeout_(timeout) {}
   TimePoint idle_began(TimePoint since) override { return since + timeout_; }
   std::optional<SleepAction> look(const ActivitySample&) override {
-    return SleepAction{tier_, timeout_, saved_ * base::to_seconds(timeout_)};
+    return SleepAction{number_, timeout_, saving_of(tier_, nullptr, timeout_)};
   }
   TimePoint next_look(TimePoint) const override { return base::kNever; }
   void idle_ended(TimePoint) override {}
   TimePoint set_parked(bool, TimePoint) override { return base::kNever; }
 
  private:
-  std::size_t tier_;
+  std::size_t number_;
+  SleepTier tier_;
   Duration timeout_;
-  base::Watts saved_;
 };
 
 // Deterministic rent-or-buy over the tiers that fit the wake budget (all of them while parked): enter each
@@ -154,6 +160,7 @@ class RentOrBuy final : public SleepRule {
   TimePoint idle_began(TimePoint since) override {
     since_ = since;
     next_ = 0;
+    present_.reset();
     return next_look(since);
   }
   std::optional<SleepAction> look(const ActivitySample& sample) override {
@@ -164,9 +171,10 @@ class RentOrBuy final : public SleepRule {
       step = s;
     }
     next_ = step + 1;
-    const SleepTier& tier = tiers_[steps_[step].tier];
-    return SleepAction{steps_[step].tier, steps_[step].even,
-                       tier.saved * base::to_seconds(steps_[step].even)};
+    const SleepTier* present = present_ ? &tiers_[*present_] : nullptr;
+    present_ = steps_[step].tier;
+    return SleepAction{*present_, steps_[step].even,
+                       saving_of(tiers_[*present_], present, steps_[step].even)};
   }
   TimePoint next_look(TimePoint now) const override {
     const std::size_t s = allowed_from(next_);
@@ -193,6 +201,7 @@ class RentOrBuy final : public SleepRule {
   std::vector<Step> steps_;  // by break-even
   TimePoint since_;
   std::size_t next_ = 0;
+  std::optional<std::size_t> present_;  // the tier it rests in
   bool parked_ = false;
 };
 
@@ -239,7 +248,7 @@ base::Result<std::unique_ptr<SleepRule>> make_sleep_rule(std::string_view name,
   if (name == "none") return Rule{};
   if (name == "timeout") {
     const std::size_t tier = std::min<std::size_t>(1, tiers.size() - 1);
-    return Rule(std::make_unique<FixedTimeout>(tier, base::seconds(60), tiers[tier].saved));
+    return Rule(std::make_unique<FixedTimeout>(tier, tiers[tier], base::seconds(60)));
   }
   if (name == "rent-or-buy" || name == "rent-or-buy-packed") {
     return Rule(std::make_unique<RentOrBuy>(tiers, params.wake_budget));

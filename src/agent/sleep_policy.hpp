@@ -79,8 +79,10 @@ class IdlePredictor {
 struct SleepAction {
   std::size_t tier = 0;  // index in the tiers, 0 = the shallowest
   base::Duration expected_idle;
-  base::Joules expected_saving;
+  base::Joules expected_saving;  // against the state before this action, wakes included
 };
+// What resting in `tier` for `idle` saves against resting in `present` (null: ready).
+base::Joules saving_of(const SleepTier& tier, const SleepTier* present, base::Duration idle);
 
 class SleepMachine {
  public:
@@ -92,8 +94,12 @@ class SleepMachine {
   std::optional<SleepAction> observe(const ActivitySample& sample);
   // Work came, or a request was announced whose latency sensitivity asks for an early wake.
   void wake(base::TimePoint t);
-  // True: the scheduler sends no work until it says otherwise. Parked periods are learnt apart.
-  void set_parked(bool parked) { parked_ = parked; }
+  // True: the scheduler sends no work until it says otherwise. A quiet period with any parking in it is
+  // learnt apart.
+  void set_parked(bool parked) {
+    parked_ = parked;
+    was_parked_ = was_parked_ || parked;
+  }
   bool resting() const { return tier_.has_value(); }
   // With the device still quiet, the time of the next sample that could change anything.
   base::TimePoint next_interest(base::TimePoint now, base::Duration update_period) const;
@@ -103,13 +109,14 @@ class SleepMachine {
   std::optional<SleepAction> consider(base::TimePoint t);
   bool dwelling(base::TimePoint t) const;  // too soon after a wake
   bool allowed(const SleepTier& tier) const;
-  IdlePredictor& predictor() { return parked_ ? *parked_idle_ : idle_; }
+  IdlePredictor& predictor(bool parked) { return parked ? *parked_idle_ : idle_; }
 
   SleepParams params_;
   std::vector<SleepTier> tiers_;
   IdlePredictor idle_;  // in service
   std::shared_ptr<IdlePredictor> parked_idle_;
   bool parked_ = false;
+  bool was_parked_ = false;  // at some time in this quiet period
   base::TimePoint last_update_{INT64_MIN};
   base::TimePoint quiet_since_{INT64_MIN};
   base::TimePoint awake_since_{INT64_MIN};

@@ -64,6 +64,7 @@ TEST(SleepMachine, DoesNotRestWhenIdlePeriodsAreShorterThanBreakEven) {
   SleepMachine shallow = trained(base::seconds(5), params);
   for (int i = 0; i < 3; ++i) {
     const auto a = shallow.observe({at_ms(10'000 + i * 100), 0.0, 0.0, false});
+    ASSERT_EQ(a.has_value(), i == 2);
     if (a) {
       EXPECT_EQ(a->tier, 0U);
     }
@@ -166,6 +167,39 @@ TEST(SleepRules, OnlyAParkedDeviceTakesATierWhoseWakeExceedsTheBudget) {
   rule->idle_ended(at_ms(100'000));
   rule->set_parked(true, at_ms(100'000));
   EXPECT_EQ(rests(*rule, at_ms(100'000)).back().second, 1U);
+}
+
+// A parked period ends with an early wake, after the scheduler has taken the parking back. It is learnt as
+// parked, by all replicas together, and leaves the forecast for periods in service alone.
+TEST(SleepRules, ParkedPeriodsAreLearntApartAndTogether) {
+  const auto parked = std::make_shared<IdlePredictor>();
+  const auto make = [&] {
+    return make_sleep_rule("heaa", tiers(), {}, milliseconds(100), {}, parked).value();
+  };
+  auto one = make(), other = make();
+  TimePoint t = at_ms(0);
+  for (int i = 0; i < 10; ++i) {
+    one->set_parked(true, t);
+    rests(*one, t);
+    t = t + base::seconds(600);
+    one->set_parked(false, t);
+    one->idle_ended(t);
+    t = t + base::seconds(60);
+  }
+  EXPECT_TRUE(parked->remaining({0}));
+  other->set_parked(true, t);
+  const auto plan = rests(*other, t);
+  ASSERT_EQ(plan.size(), 1U);
+  EXPECT_EQ(plan[0], std::make_pair(t + milliseconds(300), std::size_t{1})) << "deep at the third update";
+  one->idle_ended(t + base::seconds(1));
+  const auto in_service = rests(*one, t + base::seconds(2));
+  EXPECT_EQ(in_service[0].second, 0U);
+}
+
+TEST(SleepTier, ADeeperRestSavesAgainstTheOneBefore) {
+  const auto all = tiers();
+  EXPECT_DOUBLE_EQ(saving_of(all[0], nullptr, base::seconds(10)).value(), 20.0 * 10 - 0.05);
+  EXPECT_DOUBLE_EQ(saving_of(all[1], &all[0], base::seconds(100)).value(), (40.0 - 20.0) * 100 - 400 + 0.05);
 }
 
 // Parked while it rests already: the deeper tier comes at its own break-even, or at once if that has passed.

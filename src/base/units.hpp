@@ -46,7 +46,7 @@ constexpr Joules operator*(Watts p, Seconds t) { return Joules(p.value() * t.val
 constexpr Joules operator*(Seconds t, Watts p) { return p * t; }
 constexpr Watts operator/(Joules e, Seconds t) { return Watts(e.value() / t.value()); }
 
-// Energy as it is stored: a whole number of microjoules. int64 holds 9.2e12 J = 2.5 TWh.
+// Energy as it is stored: a whole number of microjoules. int64 holds 9.2e12 J = 2.56 GWh.
 class Microjoules {
  public:
   constexpr Microjoules() = default;

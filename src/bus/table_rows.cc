@@ -107,8 +107,8 @@ void read(RowSource& in, energy::JobRow& r) {
        in.integer(), in.time_or_null(), in.time_or_null(), in.integer(), in.real()};
 }
 void read(RowSource& in, energy::DecisionRow& r) {
-  r = {in.symbol(), in.integer(), in.symbol(),  in.symbol(),       in.symbol(), in.real(),
-       in.real(),   in.hash(),    in.integer(), in.time_or_null(), in.symbol(), in.flag()};
+  r = {in.symbol(), in.integer(), in.symbol(),  in.symbol(),  in.symbol(),       in.real(),   in.real(),
+       in.hash(),   in.symbol(),  in.integer(), in.integer(), in.time_or_null(), in.symbol(), in.flag()};
 }
 void read(RowSource& in, energy::CarbonRow& r) {
   r = {in.integer(), in.integer(), in.symbol(), in.word<energy::CarbonKind>(kCarbonKindNames),

@@ -75,7 +75,9 @@ constexpr std::array kDecisions = std::to_array<ColumnSpec>({{"decision", kText,
                                                              {"value_before", kDouble, true},
                                                              {"value_after", kDouble, true},
                                                              {"reason_hash", kText},
+                                                             {"why", kText, true},
                                                              {"expected_saving_uj", kInt},
+                                                             {"bound_uj", kInt},
                                                              {"expires_ns", kInt, true},
                                                              {"outcome", kText, true},
                                                              {"undone", kBool}});
@@ -319,7 +321,9 @@ void TableBuilder::append(const energy::DecisionRow& r) {
       .number(r.value_before)
       .number(r.value_after)
       .text(symbols_.intern(base::hex64(r.reason_hash)))
+      .text(r.why)
       .number(r.expected_saving_uj)
+      .number(r.bound_uj)
       .time_or_null(r.expires_ns)
       .text(r.outcome)
       .flag(r.undone)

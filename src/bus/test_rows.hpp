@@ -94,9 +94,8 @@ class RowMaker {
             integer(),       time_or_null(), time_or_null(), integer(), real()};
   }
   energy::DecisionRow decision() {
-    return {name("dec", 1000), integer(),      name("p", 2), name("ta", 9),
-            name("a", 3),      real(),         real(),       next(),
-            integer(),         time_or_null(), name("o", 3), flag()};
+    return {name("dec", 1000), integer(), name("p", 2), name("ta", 9),  name("a", 3), real(), real(), next(),
+            name("w", 3),      integer(), integer(),    time_or_null(), name("o", 3), flag()};
   }
   energy::CarbonRow carbon() {
     return {integer(), integer(), name("reg", 3), static_cast<energy::CarbonKind>(below(2)),

@@ -82,20 +82,22 @@ std::size_t CapDriver::serving(const Service& service) const {
 }
 
 // At the number of replicas the rule was last asked for.
-plant::ReplicaOutlook CapDriver::outlook(std::size_t index, const sched::PlannedLoad& load, Watts cap) const {
+plant::ReplicaOutlook CapDriver::outlook(std::size_t index, const sched::LoadEstimate& load,
+                                         Watts cap) const {
   const plant::ServiceSpec& spec = hall_.spec().services[index];
   const plant::ServiceOutlook outlook(hall_.cost_model(index, cap), {load.input_tokens, load.output_tokens},
                                       spec.batch_limit, Watts(ready_w_));
   return outlook.at(load.requests_per_s / static_cast<double>(services_[index].serving));
 }
 
-std::vector<sched::CapOption> CapDriver::options(std::size_t index, const sched::PlannedLoad& load) const {
+std::vector<sched::CapOption> CapDriver::options(std::size_t index, const sched::LoadEstimate& load) const {
   const Service& service = services_[index];
   std::vector<sched::CapOption> out;
   for (const double cap : kCapGrid) {
     const plant::ReplicaOutlook at = outlook(index, load, Watts(cap));
     if (!at.possible && !out.empty()) break;
-    out.push_back({Watts(cap), at.ttft_p95_ms * service.ttft_level, at.token_gap_p95_ms * service.gap_level,
+    out.push_back({Watts(cap),
+                   {at.ttft_p95_ms * service.level.ttft(), at.token_gap_p95_ms * service.level.gap()},
                    at.gpu_power});
   }
   return out;
@@ -108,27 +110,29 @@ void CapDriver::control(std::span<const sched::ServiceLoad> loads, std::span<Lat
   for (std::size_t s = 0; s < services_.size(); ++s) {
     Service& service = services_[s];
     service.forecast.add(loads[s]);
-    const auto load = service.forecast.planned();
-    if (period_ends && load && service.serving > 0) learn(s, *load, latencies[s]);
+    const auto seen = service.forecast.observed();
+    if (period_ends && seen && service.serving > 0) learn(s, *seen, latencies[s]);
     const std::size_t present = serving(service);
     if (period_ends || present != service.serving) due.push_back(s);
     service.serving = present;
   }
   device::BatchStamp stamp;
-  if (due.empty() || !source_.read_batch(stamp).ok()) return;
-  for (const std::size_t s : due) control_service(s);
-  // What was not renewed goes back to the device's default; the hall refuses no cap.
+  if (!due.empty() && source_.read_batch(stamp).ok()) {
+    for (const std::size_t s : due) control_service(s);
+  }
+  // Whatever the source says: a cap that was not renewed goes back to the device's default.
   PJ_CHECK(log_.expire(actuator_).ok());
 }
 
-void CapDriver::learn(std::size_t index, const sched::PlannedLoad& load, LatencyLog& log) {
+base::Duration CapDriver::dead_man() const { return std::max(kControlPeriod, hall_.spec().window) * 2; }
+
+void CapDriver::learn(std::size_t index, const sched::LoadEstimate& load, LatencyLog& log) {
   const LatencySummary seen = log.since_mark();
   log.mark();
   if (seen.finished == 0) return;
   Service& service = services_[index];
   const plant::ReplicaOutlook said = outlook(index, load, hall_.replicas()[service.replicas[0]].cap);
-  service.ttft_level = seen.ttft_p95_ms / said.ttft_p95_ms;
-  service.gap_level = seen.gap_p95_ms / said.token_gap_p95_ms;
+  service.level.learn({seen.ttft_p95_ms, seen.gap_p95_ms}, {said.ttft_p95_ms, said.token_gap_p95_ms});
 }
 
 std::optional<double> CapDriver::busy_power(const Service& service) const {
@@ -148,10 +152,10 @@ void CapDriver::control_service(std::size_t index) {
   const auto& cap = source_.sample(service.seen[0].cap);
   const auto busy = busy_power(service);
   // Nothing is known before anything has finished.
-  if (!load || !busy || !cap.has_value() || service.gap_level <= 0.0) return;
+  if (!load || !busy || !cap.has_value() || !service.level.known()) return;
   const auto table = options(index, *load);
   const plant::ServiceSpec& spec = hall_.spec().services[index];
-  const View view{{spec.slo_ttft_ms, spec.slo_token_gap_ms, Watts(cap.value), table}, *busy, *load};
+  const View view{{{spec.slo_ttft_ms, spec.slo_token_gap_ms}, Watts(cap.value), table}, *busy, *load};
   const Watts chosen = service.rule->choose(view.observation);
   if (chosen == view.observation.cap) return renew(service);
   propose(service, view, chosen);
@@ -165,8 +169,8 @@ void CapDriver::propose(const Service& service, const View& view, Watts cap) {
   // power for the longer time.
   const base::Joules period = Watts(view.busy_w) * base::to_seconds(kControlPeriod);
   device::ReasonHash hash;
-  hash.add(service.ttft_level)
-      .add(service.gap_level)
+  hash.add(service.level.ttft())
+      .add(service.level.gap())
       .add(static_cast<std::uint64_t>(service.serving))
       .add(view.load.requests_per_s)
       .add(view.load.input_tokens)
@@ -180,27 +184,25 @@ void CapDriver::propose(const Service& service, const View& view, Watts cap) {
   p.value_after = cap.value();
   p.why = cap < seen.cap ? saves_ : protects_;
   p.reason_hash = hash.value();
-  p.expected_saving = base::to_microjoules(period * (1.0 - next.power / now.power));
-  p.bound = base::to_microjoules(period * std::max(0.0, next.token_gap_p95_ms / now.token_gap_p95_ms - 1.0));
+  p.expected_saving = base::to_microjoules((now.power - next.power) * base::to_seconds(kControlPeriod));
+  p.bound = base::to_microjoules(period * std::max(0.0, next.p95.token_gap_ms / now.p95.token_gap_ms - 1.0));
   // The default limit is where a dead-man would go; it needs none.
-  p.expiry = cap == Watts(kCapGrid[0]) ? base::kNever : hall_.now() + kControlPeriod * 2;
+  p.expiry = cap == Watts(kCapGrid[0]) ? base::kNever : hall_.now() + dead_man();
   for (const std::size_t g : service.gpus) {
     p.target = hall_.meters()[hall_.gpus()[g].meter].device.name;
     p.control = actuator_.cap_control(g);
-    decision_of_[g] = log_.apply(p, actuator_);
+    const device::UndoToken token = log_.apply(p, actuator_);
+    // A refusal leaves the decision before it in force.
+    if (token.valid()) decision_of_[g] = token;
   }
 }
 
-// On behalf of the decision in force: no new decision, only more time for it.
+// No new decision, only more time for the one in force. A device that refuses is left to its dead-man.
 void CapDriver::renew(const Service& service) {
   for (const std::size_t g : service.gpus) {
     const device::UndoToken token = decision_of_[g];
-    const device::ControlId control = actuator_.cap_control(g);
-    if (!token.valid() || !log_.in_force(token.row) || !actuator_.expiry(control)) continue;
-    const DecisionRow& row = log_.rows()[token.row];
-    const auto done =
-        actuator_.write(control, row.value_after, {hall_.now() + kControlPeriod * 2, false, row.decision});
-    PJ_CHECK(done.ok());
+    if (!token.valid() || !log_.in_force(token.row) || !actuator_.expiry(actuator_.cap_control(g))) continue;
+    static_cast<void>(log_.renew(token, hall_.now() + dead_man()).ok());
   }
 }
 

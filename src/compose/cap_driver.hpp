@@ -43,28 +43,28 @@ class CapDriver {
     std::vector<GpuSlots> seen;     // of some of them, evenly taken; the first GPU always
     sched::LoadForecast forecast;
     std::size_t serving = 0;  // replicas in service when the rule was last asked
-    // Seen over predicted 95th percentiles, of the last period with anything finished.
-    double ttft_level = 0.0, gap_level = 0.0;
+    sched::PredictionLevel level{1.0};
   };
   // What one decision is made from.
   struct View {
     sched::CapObservation observation;
     double busy_w = 0.0;  // mean per GPU, above what it draws when idle
-    sched::PlannedLoad load;
+    sched::LoadEstimate load;
   };
 
   CapDriver(plant::Hall& hall, base::SymbolTable& symbols, const std::string& rule);
   base::Status add_service(std::size_t service, const std::string& rule);
   void control_service(std::size_t service);
   // Compares what was predicted for the period that ends now with what was seen.
-  void learn(std::size_t service, const sched::PlannedLoad& load, LatencyLog& log);
+  void learn(std::size_t service, const sched::LoadEstimate& load, LatencyLog& log);
   std::size_t serving(const Service& service) const;
-  plant::ReplicaOutlook outlook(std::size_t service, const sched::PlannedLoad& load, base::Watts cap) const;
-  std::vector<sched::CapOption> options(std::size_t service, const sched::PlannedLoad& load) const;
+  plant::ReplicaOutlook outlook(std::size_t service, const sched::LoadEstimate& load, base::Watts cap) const;
+  std::vector<sched::CapOption> options(std::size_t service, const sched::LoadEstimate& load) const;
   // Mean per GPU above what it draws when idle; nothing while the source has no value.
   std::optional<double> busy_power(const Service& service) const;
   void propose(const Service& service, const View& view, base::Watts cap);
   void renew(const Service& service);
+  base::Duration dead_man() const;
 
   plant::Hall& hall_;
   base::SymbolTable& symbols_;

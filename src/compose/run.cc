@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "base/clock.hpp"
 #include "base/rng.hpp"
@@ -51,7 +52,7 @@ class Run {
     PJ_ASSIGN(hall_, plant::Hall::make(scenario_.hall, symbols_, make_request_stream(scenario_)));
     // Before the store, so that a rule that is not there leaves nothing behind.
     PJ_ASSIGN(sleep_, SleepDriver::make(*hall_, symbols_, options_.policies.sleep, scenario_.hall.seed,
-                                        options_.policies.cap == "latency-aware"));
+                                        sched::cap_follows_load(options_.policies.cap)));
     PJ_ASSIGN(cap_, CapDriver::make(*hall_, symbols_, options_.policies.cap));
     if (!options_.store.empty()) {
       bus::StoreOptions store_options;
@@ -104,11 +105,13 @@ class Run {
   void account_carbon(TimePoint t0, TimePoint t1) {
     const Microjoules site = hall_->readings()[0].reading;
     carbon_.resize(scenario_.carbon.size());
+    carbon_quality_.resize(scenario_.carbon.size(), energy::Quality::kSimulated);
     for (std::size_t c = 0; c < carbon_.size(); ++c) {
       const auto mass =
           scenario_.carbon[c].grams(site, t0, t1, backends::grid::GapPolicy::kSameHourPreviousDay);
       carbon_[c].region = scenario_.carbon[c].region();
-      carbon_[c].quality = energy::name_of(energy::worse(mass.quality, energy::Quality::kSimulated));
+      carbon_quality_[c] = energy::worse(carbon_quality_[c], mass.quality);
+      carbon_[c].quality = energy::name_of(carbon_quality_[c]);
       carbon_[c].grams += mass.grams ? mass.grams->value() : energy::kAbsent;
     }
   }
@@ -277,6 +280,7 @@ class Run {
   std::vector<LatencySummary> window_latencies_;  // of what finished in the last window
   std::vector<sched::ServiceLoad> loads_;         // of the last window
   std::vector<Carbon> carbon_;
+  std::vector<energy::Quality> carbon_quality_;  // the worst of all windows, by series
   std::int64_t input_tokens_ = 0, output_tokens_ = 0, sample_seq_ = 0;
   double water_kg_ = 0.0;
 };
@@ -288,10 +292,15 @@ base::Result<PolicyChoice> parse_policies(const std::string& text) {
   if (text == "all") return choice;
   choice.sleep = choice.cap = "none";
   if (text == "none") return choice;
+  std::set<std::string> seen;
   for (const std::string_view part : base::split(text, ',')) {
     const auto equal = part.find('=');
     const std::string_view key = part.substr(0, equal);
     const std::string rule = equal == std::string_view::npos ? "" : std::string(part.substr(equal + 1));
+    if (!seen.insert(std::string(key)).second) {
+      return base::bad_input("read --policies", "'" + std::string(key) + "'", "it is named twice",
+                             "Name one rule for each policy");
+    }
     if (key == "sleep") {
       choice.sleep = rule.empty() ? "heaa" : rule;
     } else if (key == "cap") {

@@ -34,6 +34,9 @@ constexpr std::int64_t kMostRepeats = 10'000;
 constexpr double kMostHours = 8784.0;  // a leap year
 constexpr double kLargest = 1e9;
 constexpr std::int64_t kTenants = 4;
+constexpr double kMostJoules = 9.2e12;
+// Site over server draw: losses, switches and cooling together stay below.
+constexpr double kMostOverheadFactor = 2.0;
 
 struct Range {
   double low = 0.0;
@@ -252,11 +255,28 @@ class ScenarioReader {
     PJ_TRY(read_requests(top));
     PJ_TRY(read_jobs(top));
     PJ_TRY(read_site(top));
+    PJ_TRY(check_energy(top));
     return std::move(out_);
   }
 
  private:
   base::TimePoint end() const { return out_.hall.start + out_.length; }
+
+  // A site's counter is a 64-bit number of microjoules.
+  Status check_energy(const toml::table& top) const {
+    double watts = 0.0;
+    for (const plant::NodeSpec& node : out_.hall.nodes) {
+      watts += plant::GpuServerParams::h200(node.gpus).supply_rated.value() * kMostOverheadFactor;
+    }
+    const double joules = watts * base::to_seconds(out_.length).value();
+    if (joules < kMostJoules) return base::ok_status();
+    return doc_.fault_at(top, top.contains("length") ? "length" : "hours",
+                         "this hall may use " + base::si_text(joules, "J") +
+                             " in so long a run, more than a 64-bit counter of microjoules holds (9.2 TJ)",
+                         "Make the run shorter or the hall smaller: at most " +
+                             base::shortest_text(std::floor(kMostJoules / watts / 3600.0)) +
+                             " hours of this hall");
+  }
 
   Status read_top(const toml::table& top) {
     PJ_ASSIGN(out_.name, doc_.name(top, "name"));

@@ -22,8 +22,8 @@ constexpr base::Duration kSensorPeriod = base::milliseconds(100);
 constexpr double kWakeShare = 0.05;
 // Where a cap policy follows, a number of replicas is judged by the best of these caps; the first is no cap.
 constexpr double kAnswerCaps[] = {700, 500, 400, 300, 200};
-// Weight of the newest window in the learnt level of a prediction, and its range.
-constexpr double kNewestLevel = 0.1, kLeastLevel = 0.5, kMostLevel = 10.0;
+constexpr double kNewestLevel = 0.1;  // weight of the newest window in the learnt level of a prediction
+constexpr std::int64_t kDeadManWindows = 4;
 
 std::vector<agent::SleepTier> tiers_of(const std::vector<plant::RestLevel>& levels) {
   std::vector<agent::SleepTier> out;
@@ -77,6 +77,9 @@ class SleepDriver::Governor final : public plant::IdleGovernor {
     driver_.hall_.replicas()[replica_].engine->look_at(next);
   }
   void set_early(bool early) { early_ = early; }
+  void renew() {
+    for (const device::UndoToken token : tokens_) driver_.renew(token);
+  }
   // The rest level announced as released capacity; 0 = none.
   std::size_t released() const { return released_; }
   bool coming = false;  // woken early, not yet in rotation
@@ -96,6 +99,8 @@ class SleepDriver::Governor final : public plant::IdleGovernor {
     device::Proposal p;
     p.policy = driver_.sleep_policy_;
     p.action = actions_[action.tier];
+    p.why = driver_.quiet_;
+    p.expiry = driver_.dead_man();
     p.value_after = static_cast<double>(action.tier + 1);
     p.reason_hash = device::ReasonHash()
                         .add(static_cast<std::uint64_t>(since_.ns))
@@ -109,7 +114,8 @@ class SleepDriver::Governor final : public plant::IdleGovernor {
       p.target = driver_.hall_.meters()[driver_.hall_.gpus()[gpus()[i]].meter].device.name;
       p.control = driver_.actuator_.rest_control(gpus()[i]);
       const device::UndoToken token = driver_.log_.apply(p, driver_.actuator_);
-      if (token.valid()) tokens_[i] = token;
+      if (!token.valid()) return;
+      tokens_[i] = token;
     }
     released_ = action.tier + 1;
   }
@@ -137,7 +143,12 @@ SleepDriver::SleepDriver(plant::Hall& hall, base::SymbolTable& symbols, const st
       admits_(symbols.intern("admit")),
       wakes_(symbols.intern("early wake")),
       by_work_(symbols.intern("applied, undone by work")),
-      by_early_wake_(symbols.intern("applied, undone by early wake")) {}
+      by_early_wake_(symbols.intern("applied, undone by early wake")),
+      quiet_(symbols.intern("quiet, and the tier pays")),
+      load_falls_(symbols.intern("the load needs fewer replicas")),
+      load_grows_(symbols.intern("the load needs more replicas")),
+      ready_(symbols.intern("awake and ready")),
+      parked_(hall.gpus().size()) {}
 
 SleepDriver::~SleepDriver() {
   for (plant::Replica& r : hall_.replicas()) r.engine->set_governor(nullptr);
@@ -156,8 +167,8 @@ base::Result<std::unique_ptr<SleepDriver>> SleepDriver::make(plant::Hall& hall, 
   if (driver->governors_.empty()) return driver;
   const double window_s = base::to_seconds(hall.spec().window).value();
   for (std::size_t s = 0; s < hall.spec().services.size(); ++s) {
-    driver->services_.push_back(
-        {sched::LoadForecast(window_s), sched::Rotation(hall.replicas_of(s).size()), 1.0});
+    driver->services_.push_back({sched::LoadForecast(window_s), sched::Rotation(hall.replicas_of(s).size()),
+                                 sched::PredictionLevel(kNewestLevel)});
   }
   // Asking for a rule is what opens the groups.
   PJ_TRY(driver->actuator_.enable_group(backends::sim::kSleepGroup));
@@ -183,9 +194,21 @@ base::Status SleepDriver::add_governor(std::size_t r, const std::string& rule, s
 
 void SleepDriver::control(std::span<const sched::ServiceLoad> loads,
                           std::span<const LatencySummary> latencies) {
-  if (!packs_) return;
+  if (governors_.empty()) return;
   clock_.set(hall_.now());
-  for (std::size_t s = 0; s < services_.size(); ++s) rotate(s, loads[s], latencies[s]);
+  if (packs_) {
+    for (std::size_t s = 0; s < services_.size(); ++s) rotate(s, loads[s], latencies[s]);
+  }
+  for (const auto& governor : governors_) governor->renew();
+  for (const device::UndoToken token : parked_) renew(token);
+  PJ_CHECK(log_.expire(actuator_).ok());
+}
+
+TimePoint SleepDriver::dead_man() const { return hall_.now() + hall_.spec().window * kDeadManWindows; }
+
+// A device that refuses is left to its dead-man.
+void SleepDriver::renew(device::UndoToken token) {
+  if (token.valid() && log_.in_force(token.row)) static_cast<void>(log_.renew(token, dead_man()).ok());
 }
 
 void SleepDriver::rotate(std::size_t index, const sched::ServiceLoad& load, const LatencySummary& seen) {
@@ -203,7 +226,7 @@ void SleepDriver::rotate(std::size_t index, const sched::ServiceLoad& load, cons
     const base::Duration wake = engine.rest_levels()[engine.rest_level()].wake;
     if (governor.coming && !engine.waking() && wake <= budget) {
       governor.coming = false;
-      write(r, &HallActuator::admit_control, 1.0, rotation_policy_, admits_, 0);
+      write(r, &HallActuator::admit_control, 1.0, admits_, ready_);
     }
     if (replica.admitted) {
       serving.push_back(r);
@@ -215,11 +238,20 @@ void SleepDriver::rotate(std::size_t index, const sched::ServiceLoad& load, cons
   }
   const std::size_t target = wanted(index, *planned, seen);
   const std::size_t present = serving.size() + coming;
+  rotation_inputs_ = device::ReasonHash()
+                         .add(planned->requests_per_s)
+                         .add(planned->input_tokens)
+                         .add(planned->output_tokens)
+                         .add(service.level.ttft())
+                         .add(service.level.gap())
+                         .add(static_cast<std::uint64_t>(present))
+                         .add(static_cast<std::uint64_t>(target));
   if (target > present) bring_back(std::move(parked), target - present);
-  if (target < present) park(std::move(serving), present - target);
+  // One of those that serve now stays, whatever is on its way.
+  if (target < present) park(std::move(serving), std::min(present - target, serving.size() - 1));
 }
 
-plant::ServiceOutlook SleepDriver::outlook_at(std::size_t index, const sched::PlannedLoad& load, Watts cap) {
+plant::ServiceOutlook SleepDriver::outlook_at(std::size_t index, const sched::LoadEstimate& load, Watts cap) {
   const Watts ready = hall_.replicas()[hall_.replicas_of(index)[0]].engine->rest_levels()[0].gpu_power;
   return {hall_.cost_model(index, cap),
           {load.input_tokens, load.output_tokens},
@@ -228,7 +260,7 @@ plant::ServiceOutlook SleepDriver::outlook_at(std::size_t index, const sched::Pl
 }
 
 // The ways in which a number of replicas may work, the fastest first.
-std::vector<plant::ServiceOutlook> SleepDriver::outlooks(std::size_t index, const sched::PlannedLoad& load) {
+std::vector<plant::ServiceOutlook> SleepDriver::outlooks(std::size_t index, const sched::LoadEstimate& load) {
   if (!caps_follow_) return {outlook_at(index, load, hall_.replicas()[hall_.replicas_of(index)[0]].cap)};
   std::vector<plant::ServiceOutlook> out;
   for (const double cap : kAnswerCaps) out.push_back(outlook_at(index, load, Watts(cap)));
@@ -237,34 +269,32 @@ std::vector<plant::ServiceOutlook> SleepDriver::outlooks(std::size_t index, cons
 
 // The predicted first token is scaled by what was seen: real prompts are of unequal length and come in
 // bursts.
-std::size_t SleepDriver::wanted(std::size_t index, const sched::PlannedLoad& load,
+std::size_t SleepDriver::wanted(std::size_t index, const sched::LoadEstimate& load,
                                 const LatencySummary& seen) {
   const plant::ServiceSpec& spec = hall_.spec().services[index];
   Service& service = services_[index];
   const auto replicas = hall_.replicas_of(index);
   const auto ways = outlooks(index, load);
-  const auto in_service = static_cast<double>(std::count_if(
-      replicas.begin(), replicas.end(), [&](std::size_t r) { return hall_.replicas()[r].admitted; }));
-  if (seen.finished > 0) {
-    const plant::ServiceOutlook present = outlook_at(index, load, hall_.replicas()[replicas[0]].cap);
-    const plant::ReplicaOutlook said = present.at(load.requests_per_s / in_service);
-    const auto learn = [](double& level, double seen_ms, double said_ms) {
-      level += kNewestLevel * (std::clamp(seen_ms / said_ms, kLeastLevel, kMostLevel) - level);
-    };
-    learn(service.ttft_level, seen.ttft_p95_ms, said.ttft_p95_ms);
-    learn(service.gap_level, seen.gap_p95_ms, said.token_gap_p95_ms);
+  const auto in_service = std::count_if(replicas.begin(), replicas.end(),
+                                        [&](std::size_t r) { return hall_.replicas()[r].admitted; });
+  const auto observed = service.forecast.observed();
+  if (seen.finished > 0 && observed && in_service > 0) {
+    const plant::ServiceOutlook present = outlook_at(index, *observed, hall_.replicas()[replicas[0]].cap);
+    const plant::ReplicaOutlook said = present.at(observed->requests_per_s / static_cast<double>(in_service));
+    service.level.learn({seen.ttft_p95_ms, seen.gap_p95_ms}, {said.ttft_p95_ms, said.token_gap_p95_ms});
   }
   const double all = static_cast<double>(replicas.size());
   const Watts deepest = hall_.replicas()[replicas[0]].engine->rest_levels().back().gpu_power;
-  const sched::RotationTargets targets{spec.slo_ttft_ms, spec.slo_token_gap_ms};
+  const sched::Latencies targets{spec.slo_ttft_ms, spec.slo_token_gap_ms};
   return service.rotation.choose(targets, [&](std::size_t n) {
     const auto count = static_cast<double>(n);
     sched::RotationOutlook best;
     for (const plant::ServiceOutlook& way : ways) {
       const plant::ReplicaOutlook o = way.at(load.requests_per_s / count);
-      const sched::RotationOutlook now{o.ttft_p95_ms * service.ttft_level,
-                                       o.token_gap_p95_ms * service.gap_level,
-                                       o.gpu_power * count + deepest * (all - count), o.possible};
+      const sched::RotationOutlook now{
+          {o.ttft_p95_ms * service.level.ttft(), o.token_gap_p95_ms * service.level.gap()},
+          o.gpu_power * count + deepest * (all - count),
+          o.possible};
       const bool fastest = &way == &ways.front();
       if (fastest || (sched::keeps(now, targets) && now.power < best.power)) best = now;
     }
@@ -285,13 +315,11 @@ void SleepDriver::bring_back(std::vector<std::size_t> parked, std::size_t count)
     const std::size_t level = replica.engine->rest_level();
     const base::Duration wake = replica.engine->rest_levels()[level].wake;
     if (wake <= wake_budget(hall_.spec().services[replica.service])) {
-      write(r, &HallActuator::admit_control, 1.0, rotation_policy_, admits_,
-            static_cast<std::uint64_t>(wake.ns));
+      write(r, &HallActuator::admit_control, 1.0, admits_, load_grows_);
       continue;
     }
-    governor.coming = true;
     governor.set_early(true);
-    write(r, &HallActuator::rest_control, 0.0, sleep_policy_, wakes_, level);
+    governor.coming = write(r, &HallActuator::rest_control, 0.0, wakes_, load_grows_);
     governor.set_early(false);
   }
 }
@@ -305,22 +333,28 @@ void SleepDriver::park(std::vector<std::size_t> serving, std::size_t count) {
   serving.resize(std::min(serving.size(), count));
   for (const std::size_t r : serving) {
     governors_[r]->set_parked(true);
-    write(r, &HallActuator::admit_control, 0.0, rotation_policy_, parks_, governors_[r]->released());
+    write(r, &HallActuator::admit_control, 0.0, parks_, load_falls_);
   }
 }
 
-void SleepDriver::write(std::size_t replica, device::ControlId (HallActuator::*control_of)(std::size_t) const,
-                        double value, base::Symbol policy, base::Symbol action, std::uint64_t reason) {
+bool SleepDriver::write(std::size_t replica, Control control_of, double value, base::Symbol action,
+                        base::Symbol why) {
   device::Proposal p;
-  p.policy = policy;
+  p.policy = action == wakes_ ? sleep_policy_ : rotation_policy_;
   p.action = action;
+  p.why = why;
   p.value_after = value;
-  p.reason_hash = device::ReasonHash().add(static_cast<std::uint64_t>(replica)).add(reason).value();
+  p.reason_hash = device::ReasonHash(rotation_inputs_).add(static_cast<std::uint64_t>(replica)).value();
+  if (action == parks_) p.expiry = dead_man();
+  bool all = true;
   for (const std::size_t g : hall_.replicas()[replica].gpus) {
     p.target = hall_.meters()[hall_.gpus()[g].meter].device.name;
     p.control = (actuator_.*control_of)(g);
-    log_.apply(p, actuator_);
+    const device::UndoToken token = log_.apply(p, actuator_);
+    all = all && token.valid();
+    if (action == parks_ && token.valid()) parked_[g] = token;
   }
+  return all;
 }
 
 }  // namespace perjoule::compose

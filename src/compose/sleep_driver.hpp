@@ -21,6 +21,7 @@
 #include "backends/sim/hall_actuator.hpp"
 #include "compose/latency.hpp"
 #include "device/decision_log.hpp"
+#include "device/policy.hpp"
 #include "energy/records.hpp"
 #include "plant/hall.hpp"
 #include "plant/service_outlook.hpp"
@@ -42,6 +43,7 @@ class SleepDriver {
 
  private:
   class Governor;
+  using Control = device::ControlId (backends::sim::HallActuator::*)(std::size_t) const;
   // The time at which the decision at hand is made: the device's, inside a window.
   class DeviceClock final : public base::Clock {
    public:
@@ -54,20 +56,22 @@ class SleepDriver {
   struct Service {
     sched::LoadForecast forecast;
     sched::Rotation rotation;
-    double ttft_level = 1.0, gap_level = 1.0;  // seen over predicted 95th percentiles, smoothed
+    sched::PredictionLevel level;
   };
 
   SleepDriver(plant::Hall& hall, base::SymbolTable& symbols, const std::string& rule, bool packs);
   base::Status add_governor(std::size_t replica, const std::string& rule, std::uint64_t seed);
   void rotate(std::size_t service, const sched::ServiceLoad& load, const LatencySummary& seen);
-  std::size_t wanted(std::size_t service, const sched::PlannedLoad& load, const LatencySummary& seen);
-  plant::ServiceOutlook outlook_at(std::size_t service, const sched::PlannedLoad& load, base::Watts cap);
-  std::vector<plant::ServiceOutlook> outlooks(std::size_t service, const sched::PlannedLoad& load);
+  std::size_t wanted(std::size_t service, const sched::LoadEstimate& load, const LatencySummary& seen);
+  plant::ServiceOutlook outlook_at(std::size_t service, const sched::LoadEstimate& load, base::Watts cap);
+  std::vector<plant::ServiceOutlook> outlooks(std::size_t service, const sched::LoadEstimate& load);
   void bring_back(std::vector<std::size_t> parked, std::size_t count);
   void park(std::vector<std::size_t> serving, std::size_t count);
-  void write(std::size_t replica,
-             device::ControlId (backends::sim::HallActuator::*control_of)(std::size_t) const, double value,
-             base::Symbol policy, base::Symbol action, std::uint64_t reason);
+  void renew(device::UndoToken token);
+  // Dead-man of a rest or a parking: a few windows, renewed after each.
+  base::TimePoint dead_man() const;
+  // Writes a control of all GPUs of a replica. False if any refused.
+  bool write(std::size_t replica, Control control, double value, base::Symbol action, base::Symbol why);
 
   plant::Hall& hall_;
   base::SymbolTable& symbols_;
@@ -78,6 +82,9 @@ class SleepDriver {
   backends::sim::HallActuator actuator_;
   device::DecisionLog log_;
   base::Symbol sleep_policy_, rotation_policy_, parks_, admits_, wakes_, by_work_, by_early_wake_;
+  base::Symbol quiet_, load_falls_, load_grows_, ready_;
+  device::ReasonHash rotation_inputs_;                // of the service whose turn it is
+  std::vector<device::UndoToken> parked_;             // by GPU: the parking in force
   std::vector<std::unique_ptr<Governor>> governors_;  // by replica; none without a rule
   std::vector<Service> services_;
   std::vector<std::shared_ptr<agent::IdlePredictor>> parked_idle_;  // by service: its replicas learn together

@@ -16,7 +16,9 @@ energy::DecisionRow row_of(const Proposal& p, base::TimePoint now) {
   row.value_before = p.value_before;
   row.value_after = p.value_after;
   row.reason_hash = p.reason_hash;
+  row.why = p.why;
   row.expected_saving_uj = p.expected_saving.value();
+  row.bound_uj = p.bound.value();
   row.expires_ns = p.expiry == base::kNever ? energy::kNoTime : p.expiry.ns;
   return row;
 }
@@ -103,7 +105,17 @@ base::Status DecisionLog::undo(UndoToken token) {
   }
   const Entry& e = entries_[token.row];
   PJ_TRY(e.actuator->write(e.control, e.before, {e.expiry_before, false, rows_[token.row].decision}));
-  close(token.row, symbols_.intern("undone"), true);
+  // Writing the value before may have made the device leave the state by itself.
+  if (in_force(token.row)) close(token.row, symbols_.intern("undone"), true);
+  return base::ok_status();
+}
+
+base::Status DecisionLog::renew(UndoToken token, base::TimePoint expiry) {
+  PJ_CHECK(token.valid() && in_force(token.row));
+  const Entry& e = entries_[token.row];
+  energy::DecisionRow& row = rows_[token.row];
+  PJ_TRY(e.actuator->write(e.control, row.value_after, {expiry, false, row.decision}));
+  row.expires_ns = expiry.ns;
   return base::ok_status();
 }
 

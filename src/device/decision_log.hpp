@@ -34,6 +34,9 @@ class DecisionLog {
   // Writes the value before the decision again, with the dead-man there was. Errors: kAnswerIsNo if the
   // decision is no longer in force (superseded, expired, undone); else the actuator's.
   base::Status undo(UndoToken token);
+  // More time for a decision in force (PJ_CHECK): its value is written again with a later dead-man. Errors:
+  // the actuator's.
+  base::Status renew(UndoToken token, base::TimePoint expiry);
   // The device left the decided state by itself (a resting GPU got work): the decision ends with this
   // outcome, undone. No effect if it is no longer in force.
   void lapse(UndoToken token, base::Symbol outcome);

@@ -78,7 +78,9 @@ struct DecisionRow {
   Symbol policy, target, action;
   double value_before = kAbsent, value_after = kAbsent;
   std::uint64_t reason_hash = 0;  // stored as 16 hexadecimal digits
+  Symbol why;
   std::int64_t expected_saving_uj = 0;
+  std::int64_t bound_uj = 0;  // the most it may cost if the prediction behind it is wrong
   std::int64_t expires_ns = kNoTime;
   Symbol outcome;
   bool undone = false;

@@ -484,6 +484,11 @@ void Hall::set_reading(MeterId meter, Microjoules truth) {
   Sensor& s = sensors_[meter.index];
   const double window_ns = static_cast<double>(spec_.window.ns);
   s.truth_uj += truth.value();
+  if (spec_.perfect_meters) {
+    s.shown_uj = s.truth_uj;
+    windows_[meter.index] = {truth, truth};
+    return;
+  }
   // At the edge the sensor still shows the energy of its last update, `delay` ago.
   const double late = static_cast<double>(truth.value()) * static_cast<double>(s.delay_ns) / window_ns;
   const auto seen = static_cast<std::int64_t>((static_cast<double>(s.truth_uj) - late) * s.gain);

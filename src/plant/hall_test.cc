@@ -78,7 +78,7 @@ TEST(Hall, MetersShowTheTruthWhenPerfectAndAreOffByTheirGainOtherwise) {
       const double off = static_cast<double>((window.reading - window.truth).value()) /
                          static_cast<double>(window.truth.value());
       const double allowed = static_cast<double>(hall->provenance({m}).uncertainty_ppm) * 1e-6 + 1e-3;
-      EXPECT_LE(std::abs(off), perfect ? 1e-6 : allowed) << symbols.text(hall->meters()[{m}].device.name);
+      EXPECT_LE(std::abs(off), perfect ? 0.0 : allowed) << symbols.text(hall->meters()[{m}].device.name);
     }
   }
 }

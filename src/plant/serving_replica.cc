@@ -119,7 +119,7 @@ void ServingReplica::begin_piece() {
 }
 
 void ServingReplica::set_piece(Piece kind, PieceCost cost) {
-  ++pieces_;
+  if (kind != Piece::kRest) ++pieces_;
   piece_ = kind;
   piece_start_ = now_;
   if (kind == Piece::kRest) {

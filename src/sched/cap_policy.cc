@@ -11,29 +11,21 @@ namespace {
 
 using base::Watts;
 
-// Of a latency target that a 95th percentile may use up: the 99th is about twice as long, so this keeps the
-// target for 99 requests of 100.
-constexpr double kMargin = 0.45;
-constexpr double kFixedCapW = 500.0;
+constexpr Watts kFixedCap{500.0};
 constexpr double kLeastGain = 0.002;  // of power, for a change of cap
-
-bool keeps_targets(const CapObservation& seen, const CapOption& option) {
-  return option.ttft_p95_ms <= kMargin * seen.ttft_target_ms &&
-         option.token_gap_p95_ms <= kMargin * seen.token_gap_target_ms;
-}
 
 // The least power among the caps that keep the targets; the highest cap where none does.
 const CapOption& least_power(const CapObservation& seen) {
   const CapOption* best = &seen.options.front();
   for (const CapOption& o : seen.options) {
-    if (o.power < best->power && keeps_targets(seen, o)) best = &o;
+    if (o.power < best->power && within_margin(o.p95, seen.targets)) best = &o;
   }
   return *best;
 }
 
 class FixedCap final : public CapRule {
  public:
-  Watts choose(const CapObservation& seen) override { return option_at(seen.options, Watts(kFixedCapW)).cap; }
+  Watts choose(const CapObservation&) override { return kFixedCap; }
 };
 
 // The best single cap for the workload, found once at its first load and kept: what a sweep before deployment
@@ -56,7 +48,7 @@ class LatencyAware final : public CapRule {
     const CapOption& now = option_at(seen.options, seen.cap);
     const CapOption& best = least_power(seen);
     const bool worth_it = best.power < now.power * (1.0 - kLeastGain);
-    return worth_it || !keeps_targets(seen, now) ? best.cap : now.cap;
+    return worth_it || !within_margin(now.p95, seen.targets) ? best.cap : now.cap;
   }
 };
 
@@ -76,10 +68,17 @@ const CapOption& option_at(std::span<const CapOption> options, Watts cap) {
 }
 
 std::vector<CapRuleInfo> cap_rules() {
-  return {{"none", "weak", "the device's default limit"},
-          {"fixed-500", "usual", "one limit of 500 W for every device"},
-          {"best-static", "strong", "the best single cap per workload, from a sweep at its first load"},
-          {"latency-aware", "ours", "least predicted power under the latency targets, every control period"}};
+  return {{"none", "weak", false, "the device's default limit"},
+          {"fixed-500", "usual", false, "one limit of 500 W for every device"},
+          {"best-static", "strong", false, "the best single cap per workload, found at its first load"},
+          {"latency-aware", "ours", true,
+           "least predicted power under the latency targets, every control period"}};
+}
+
+bool cap_follows_load(std::string_view name) {
+  const auto rules = cap_rules();
+  return std::any_of(rules.begin(), rules.end(),
+                     [&](const auto& r) { return r.name == name && r.follows_load; });
 }
 
 base::Result<std::unique_ptr<CapRule>> make_cap_rule(std::string_view name) {

@@ -12,22 +12,21 @@
 
 #include "base/result.hpp"
 #include "base/units.hpp"
+#include "sched/service_load.hpp"
 
 namespace perjoule::sched {
 
 // What a cap means at the present load.
 struct CapOption {
   base::Watts cap;
-  double ttft_p95_ms = 0.0;
-  double token_gap_p95_ms = 0.0;
+  Latencies p95;
   base::Watts power;  // mean of one GPU
 };
 // The option of the nearest cap; `options` has at least one.
 const CapOption& option_at(std::span<const CapOption> options, base::Watts cap);
 
 struct CapObservation {
-  double ttft_target_ms = 0.0;
-  double token_gap_target_ms = 0.0;
+  Latencies targets;
   base::Watts cap;                     // in force
   std::span<const CapOption> options;  // highest cap first; at least one
 };
@@ -41,9 +40,12 @@ class CapRule {
 struct CapRuleInfo {
   std::string_view name;
   std::string_view baseline;  // weak, usual, strong or ours
+  bool follows_load = false;  // answers another load, or number of replicas, with another cap
   std::string_view description;
 };
 std::vector<CapRuleInfo> cap_rules();
+// False for an unknown name.
+bool cap_follows_load(std::string_view name);
 base::Result<std::unique_ptr<CapRule>> make_cap_rule(std::string_view name);
 
 }  // namespace perjoule::sched

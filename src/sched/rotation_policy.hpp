@@ -14,56 +14,21 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <optional>
 
 #include "base/units.hpp"
+#include "sched/service_load.hpp"
 
 namespace perjoule::sched {
 
-// What one service was asked in a window.
-struct ServiceLoad {
-  std::int64_t arrivals = 0;
-  std::int64_t input_tokens = 0;  // of the arrivals
-  std::int64_t finished = 0;
-  std::int64_t output_tokens = 0;  // of the finished
-};
-
-// The load to plan for.
-struct PlannedLoad {
-  double requests_per_s = 0.0;
-  double input_tokens = 0.0;   // mean per request
-  double output_tokens = 0.0;  // mean per request
-};
-
-class LoadForecast {
- public:
-  explicit LoadForecast(double window_s) : window_s_(window_s) {}
-  void add(const ServiceLoad& load);
-  // Nothing until a request has finished.
-  std::optional<PlannedLoad> planned() const;
-
- private:
-  double window_s_;
-  double last_ = 0.0, mean_ = 0.0;  // arrivals per second
-  double input_ = 0.0, output_ = 0.0;
-  bool any_arrived_ = false, any_finished_ = false;
-};
-
 // What n replicas in rotation would mean at the planned load.
 struct RotationOutlook {
-  double ttft_p95_ms = 0.0;
-  double token_gap_p95_ms = 0.0;
+  Latencies p95;
   base::Watts power;     // of all replicas of the service, parked ones included
   bool possible = true;  // false: the load exceeds what n can do
 };
 
-struct RotationTargets {
-  double ttft_ms = 0.0;
-  double token_gap_ms = 0.0;
-};
-
-// Within a margin of the targets.
-bool keeps(const RotationOutlook& outlook, const RotationTargets& targets);
+// Possible, and within the margin of the targets.
+bool keeps(const RotationOutlook& outlook, const Latencies& targets);
 
 class Rotation {
  public:
@@ -71,11 +36,10 @@ class Rotation {
   explicit Rotation(std::size_t replicas) : replicas_(replicas) { wanted_.fill(replicas); }
   // `outlook(n)` for 1 <= n <= replicas; latencies must not rise with n. Returns how many should be in
   // rotation.
-  std::size_t choose(const RotationTargets& targets,
-                     const std::function<RotationOutlook(std::size_t)>& outlook);
+  std::size_t choose(const Latencies& targets, const std::function<RotationOutlook(std::size_t)>& outlook);
 
  private:
-  std::size_t least_that_keeps(const RotationTargets& targets,
+  std::size_t least_that_keeps(const Latencies& targets,
                                const std::function<RotationOutlook(std::size_t)>& outlook) const;
 
   std::size_t replicas_;

@@ -2,8 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
-
 namespace perjoule::sched {
 namespace {
 
@@ -13,10 +11,10 @@ using base::Watts;
 auto outlook(double work) {
   return [work](std::size_t n) {
     const double ms = work / static_cast<double>(n);
-    return RotationOutlook{ms, ms / 20.0, Watts(100.0 * static_cast<double>(n)), true};
+    return RotationOutlook{{ms, ms / 20.0}, Watts(100.0 * static_cast<double>(n)), true};
   };
 }
-constexpr RotationTargets kTargets{1000.0, 50.0};
+constexpr Latencies kTargets{1000.0, 50.0};
 
 std::size_t settled(Rotation& rotation, double work) {
   std::size_t n = 0;
@@ -44,7 +42,7 @@ TEST(Rotation, MoreReplicasWhereTheyDrawLess) {
   Rotation rotation(8);
   const auto u_shaped = [](std::size_t n) {
     const double d = static_cast<double>(n) - 5.0;
-    return RotationOutlook{1.0, 1.0, Watts(100.0 + d * d), true};
+    return RotationOutlook{{1.0, 1.0}, Watts(100.0 + d * d), true};
   };
   std::size_t n = 0;
   for (int i = 0; i < Rotation::kPatience; ++i) n = rotation.choose(kTargets, u_shaped);
@@ -53,26 +51,10 @@ TEST(Rotation, MoreReplicasWhereTheyDrawLess) {
 
 TEST(Rotation, NothingImpossibleIsChosen) {
   Rotation rotation(8);
-  const auto from_six = [](std::size_t n) { return RotationOutlook{1.0, 1.0, Watts(1.0), n >= 6}; };
+  const auto from_six = [](std::size_t n) { return RotationOutlook{{1.0, 1.0}, Watts(1.0), n >= 6}; };
   std::size_t n = 0;
   for (int i = 0; i < Rotation::kPatience; ++i) n = rotation.choose(kTargets, from_six);
   EXPECT_EQ(n, 6U);
-}
-
-TEST(LoadForecast, PlansForTheUpperBoundOfTheCount) {
-  LoadForecast forecast(30.0);
-  EXPECT_FALSE(forecast.planned());
-  forecast.add({90, 9000, 0, 0});
-  EXPECT_FALSE(forecast.planned()) << "no request has finished: its length is not known";
-  forecast.add({90, 9000, 10, 2000});
-  const auto load = forecast.planned();
-  ASSERT_TRUE(load);
-  EXPECT_DOUBLE_EQ(load->requests_per_s, 3.0 + 3.0 * std::sqrt(0.1));  // 90 + 3 sqrt(90) in 30 s
-  EXPECT_DOUBLE_EQ(load->input_tokens, 100.0);
-  EXPECT_DOUBLE_EQ(load->output_tokens, 200.0);
-  forecast.add({0, 0, 0, 0});
-  EXPECT_NEAR(forecast.planned()->requests_per_s, 2.7 + 3.0 * std::sqrt(0.09), 1e-9)
-      << "the mean forgets slowly";
 }
 
 }  // namespace
