@@ -5,7 +5,7 @@
 #include <cmath>
 #include <utility>
 
-#include "device/policy.hpp"
+#include "device/proposal.hpp"
 
 namespace perjoule::compose {
 

@@ -21,7 +21,7 @@
 #include "backends/sim/hall_actuator.hpp"
 #include "compose/latency.hpp"
 #include "device/decision_log.hpp"
-#include "device/policy.hpp"
+#include "device/proposal.hpp"
 #include "energy/records.hpp"
 #include "plant/hall.hpp"
 #include "plant/service_outlook.hpp"

@@ -12,7 +12,7 @@
 #include "base/clock.hpp"
 #include "base/symbol.hpp"
 #include "device/actuator.hpp"
-#include "device/policy.hpp"
+#include "device/proposal.hpp"
 #include "energy/records.hpp"
 
 namespace perjoule::device {

@@ -1,42 +1,19 @@
-// A policy reads a snapshot and proposes; it acts on nothing itself. The same object runs in the simulator,
-// in a canary and live, and takes time and numbers only from the snapshot. Thread rule: one thread per
-// policy. Ownership: a snapshot's views are good for the call of decide() alone.
+// What a policy hands to the decision log: a proposal, and the fingerprint of what it was made from. A policy
+// acts on nothing itself, and takes time and numbers only from what it is given, so the same object runs in
+// the simulator, in a canary and live. Thread rule: values.
 #pragma once
 
 #include <bit>
 #include <cstdint>
 #include <limits>
-#include <optional>
-#include <span>
 #include <string_view>
-#include <vector>
 
 #include "base/symbol.hpp"
 #include "base/time.hpp"
 #include "base/units.hpp"
 #include "device/actuator.hpp"
-#include "device/signal_source.hpp"
 
 namespace perjoule::device {
-
-// What the schedulers and servers above a device say about its work. What nobody says is absent, not 0.
-struct WorkloadHints {
-  base::Symbol device;
-  std::optional<std::uint32_t> queue_length;        // requests waiting
-  std::optional<std::uint32_t> announced_requests;  // known to come, not yet there
-  double latency_p50_ms = std::numeric_limits<double>::quiet_NaN();
-  double latency_p95_ms = std::numeric_limits<double>::quiet_NaN();
-  double latency_p99_ms = std::numeric_limits<double>::quiet_NaN();
-  std::optional<bool> reserved;                  // held by a job, working or not
-  std::optional<base::Duration> predicted_idle;  // from now on
-};
-
-struct Snapshot {
-  base::TimePoint t;
-  std::span<const SignalReading> readings;  // by SlotId of the source the policy pushed into
-  std::span<const WorkloadHints> hints;
-  const SignalReading& operator[](SlotId slot) const { return readings[slot.index]; }
-};
 
 // Fingerprint of what a decision was made from: equal inputs give equal hashes on every platform.
 class ReasonHash {
@@ -75,18 +52,6 @@ struct Proposal {
   base::Microjoules expected_saving;
   base::Microjoules bound;                // the most it may cost if the prediction behind it is wrong
   base::TimePoint expiry = base::kNever;  // dead-man
-};
-
-class Policy {
- public:
-  virtual ~Policy() = default;
-  virtual std::string_view name() const = 0;
-  virtual std::string_view version() const = 0;
-  // Appends proposals to `out`. Deterministic: the same snapshots in the same order give the same proposals.
-  // No allocation beyond growth of `out`.
-  virtual void decide(const Snapshot& snapshot, std::vector<Proposal>& out) = 0;
-  // The next time at which it wants a snapshot even if no signal changes; kNever = none.
-  virtual base::TimePoint next_interest() const = 0;
 };
 
 }  // namespace perjoule::device
