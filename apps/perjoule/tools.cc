@@ -81,7 +81,7 @@ base::Result<Answer> signals(const SignalArgs& args) {
 }
 
 struct CalibrateArgs {
-  std::string file, out, workload, group, limit, time, power;
+  std::string file, out, workload, group, limit, time, power, steps, batch, dataset;
   double step = 25.0;
   bool clock = false, json = false;
 };
@@ -96,17 +96,32 @@ plant::PowerTableMapping mapping_of(const CalibrateArgs& args) {
   if (!args.limit.empty()) m.limit = args.limit;
   if (!args.time.empty()) m.time = args.time;
   if (!args.power.empty()) m.power = args.power;
+  if (!args.steps.empty()) m.steps = args.steps;
+  if (!args.batch.empty()) m.batch = args.batch;
+  if (!args.dataset.empty()) m.dataset = args.dataset;
   return m;
 }
 
 ordered_json score_json(const plant::CapCrossValidation& v) {
   return {{"energy_error_median", v.energy_median},
           {"energy_error_p90", v.energy_p90},
+          {"time_error_median", v.time_median},
           {"best_limit_within_step_share", v.share_within_step()},
           {"workloads", v.workloads},
           {"rows", v.rows},
           {"mean_regret", v.mean_regret},
           {"quality", "modelled"}};
+}
+
+ordered_json model_json(const plant::CapCrossValidation& v) {
+  ordered_json j = score_json(v);
+  j["uncertainty"] = {{"kind", "spread of the errors of left-out groups"},
+                      {"share_of_rows_within", v.within_uncertainty}};
+  j["groups"] = ordered_json::array();
+  for (const auto& [group, score] : v.groups) {
+    j["groups"].push_back({{"left_out", group}, {"energy_error_median", score.energy_median}});
+  }
+  return j;
 }
 
 std::string score_text(const char* name, const plant::CapCrossValidation& v) {
@@ -132,7 +147,7 @@ base::Result<Answer> calibrate(const CalibrateArgs& args) {
                                {"file", args.file},
                                {"quality", "modelled"},
                                {"cross_validation", "leave one group out"},
-                               {"model", score_json(ours)},
+                               {"model", model_json(ours)},
                                {"nearest_neighbour", score_json(nearest)}}
                       .dump(2) +
                   "\n"};
@@ -256,6 +271,11 @@ void add_calibrate(CommandLine& line) {
   c.add_option("--limit", args->limit, "column of the cap (W) or clock (MHz)")->type_name("COLUMN");
   c.add_option("--time", args->time, "column of the time")->type_name("COLUMN");
   c.add_option("--power", args->power, "column of the mean power (W)")->type_name("COLUMN");
+  c.add_option("--steps", args->steps, "column of the steps within the time (optional)")->type_name("COLUMN");
+  c.add_option("--batch", args->batch,
+               "column of the batch size (optional, gives the steps of a known data set)")
+      ->type_name("COLUMN");
+  c.add_option("--dataset", args->dataset, "column of the data set (optional)")->type_name("COLUMN");
   c.add_option("--step", args->step, "tolerance of the best limit")
       ->type_name("X")
       ->check(CLI::PositiveNumber.description(""))
