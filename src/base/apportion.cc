@@ -45,10 +45,10 @@ void split_fast(std::int64_t total, std::span<const double> weights, double weig
   const double scale = static_cast<double>(total) / weight_sum;
   for (std::size_t i = 0; i < weights.size(); ++i) {
     const double quota = weights[i] * scale;
-    const double low = std::floor(quota);
-    shares[i] = static_cast<std::int64_t>(low);
+    // Cut off, which is the floor of what is not negative, and no call.
+    shares[i] = static_cast<std::int64_t>(quota);
     left -= shares[i];
-    rest[i] = {quota - low, static_cast<std::uint32_t>(i)};
+    rest[i] = {quota - static_cast<double>(shares[i]), static_cast<std::uint32_t>(i)};
   }
   give_rest(left, rest, shares);
 }

@@ -1,6 +1,7 @@
 #include "plant/hall.hpp"
 
 #include <algorithm>
+#include <climits>
 #include <cmath>
 #include <string_view>
 #include <unordered_map>
@@ -395,9 +396,10 @@ void Hall::serve() {
 bool Hall::try_start(std::size_t index, TimePoint t) {
   JobState& job = jobs_[index];
   const auto wanted = static_cast<std::size_t>(job.spec.gpus);
+  std::vector<std::size_t> free;
   for (std::size_t n = 0; n < spec_.nodes.size(); ++n) {
     if (!spec_.nodes[n].trains) continue;
-    std::vector<std::size_t> free;
+    free.clear();
     for (const std::size_t g : node_gpus_[n]) {
       if (gpu_taken_[g] == 0 && free.size() < wanted) free.push_back(g);
     }
@@ -417,9 +419,17 @@ bool Hall::try_start(std::size_t index, TimePoint t) {
   return false;
 }
 
-// First fit in submission order: a job that does not fit lets smaller ones pass.
+// First fit in submission order: a job that does not fit lets smaller ones pass. GPUs are only taken
+// meanwhile, so no job as wide as one that did not fit need be tried.
 void Hall::start_jobs(TimePoint t) {
-  std::erase_if(waiting_, [&](std::size_t job) { return try_start(job, t); });
+  int too_wide = INT_MAX;
+  std::erase_if(waiting_, [&](std::size_t job) {
+    const int wanted = jobs_[job].spec.gpus;
+    if (wanted >= too_wide) return false;
+    if (try_start(job, t)) return true;
+    too_wide = wanted;
+    return false;
+  });
 }
 
 // Energy of a running job from its last account to `to`.
