@@ -143,11 +143,35 @@ std::string demo_scenario_path() {
   return std::string(home != nullptr ? home : PERJOULE_DATA_DIR) + "/scenarios/demo.toml";
 }
 
+// As a shell takes it.
+std::string quoted(const std::string& word) {
+  const std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-+=:,@%";
+  if (!word.empty() && word.find_first_not_of(plain) == std::string::npos) return word;
+  std::string out = "'";
+  for (const char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+// The way this program was called, so that what is printed can be typed where one stands.
+std::string program_name() {
+  std::error_code ec;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", ec);
+  if (ec) return "perjoule";
+  const char* path = std::getenv("PATH");
+  for (const std::string_view folder : base::split(path != nullptr ? path : "", ':')) {
+    if (std::filesystem::equivalent(std::filesystem::path(folder) / "perjoule", self, ec) && !ec)
+      return "perjoule";
+  }
+  const std::filesystem::path here = std::filesystem::relative(self, ec);
+  const bool near = !ec && !here.empty() && *here.begin() != "..";
+  return quoted(near ? here.string() : self.string());
+}
+
 std::string next_steps(const SimulateArgs& args, const RunSummary& run) {
-  const std::string store = " --store " + args.store + "\n";
+  const std::string program = "  " + program_name(), store = " --store " + quoted(args.store) + "\n";
   return "\nnext\n" +
-         (run.traced_request.empty() ? "" : "  perjoule explain request " + run.traced_request + store) +
-         "  perjoule top --by tenant,model" + store + "  perjoule report --html report.html" + store;
+         (run.traced_request.empty() ? "" : program + " explain request " + run.traced_request + store) +
+         program + " top --by tenant,model" + store + program + " report --html report.html" + store;
 }
 
 base::Result<Answer> demo(const CommandLine& line, const SimulateArgs& args) {

@@ -36,6 +36,7 @@ ordered_json audit_json(const std::vector<bus::Finding>& findings, const bus::Co
         {{"damage", f.damage}, {"file", f.file}, {"table", f.table}, {"byte", f.byte}, {"why", f.why}});
   }
   j["conservation"] = {{"holds", c.holds()},
+                       {"complete", c.complete},
                        {"windows", c.windows},
                        {"leaf_checks", c.leaf_checks},
                        {"parent_checks", c.parent_checks},
@@ -62,6 +63,14 @@ std::string audit_text(const std::vector<bus::Finding>& findings, const bus::Con
   for (const bus::Finding& f : findings) {
     out += fmt::format("  {} {} (table {}) byte {}: {}\n", f.damage ? "DAMAGED" : "beside", f.file, f.table,
                        f.byte, f.why);
+  }
+  if (!c.complete && !damaged) {
+    out +=
+        c.windows == 0
+            ? "INCOMPLETE    the run was broken off before a window was sealed: there is nothing to check\n"
+            : "INCOMPLETE    the run was broken off: windows from " +
+                  base::format_iso8601({c.checked_to_ns}) +
+                  " on are not checked, one of the two tables may end before the other\n";
   }
   if (damaged) return out + "conservation  not checked: mend or restore the damaged file first\n";
   const auto count = [](auto n) { return base::group_digits(static_cast<std::int64_t>(n)); };
@@ -97,7 +106,7 @@ base::Result<Answer> audit(const CommandLine& line, const AuditArgs& args) {
   }
   return Answer{args.json ? audit_json(findings, conservation).dump(2) + "\n"
                           : audit_text(findings, conservation, store.manifest().segments.size(), damaged),
-                damaged || !conservation.holds() ? 1 : 0};
+                damaged || !conservation.holds() || conservation.windows == 0 ? 1 : 0};
 }
 
 struct AskArgs {
@@ -179,14 +188,13 @@ base::Result<Answer> ask_query(const CommandLine& line, const AskArgs& args) {
 }
 
 base::Status write_report_files(const AskArgs& args, const answers::StoreReport& report) {
-  base::Env& env = base::posix_env();
-  if (!args.html.empty()) PJ_TRY(base::write_atomically(env, args.html, answers::report_html(report)));
+  if (!args.html.empty()) PJ_TRY(base::write_output(args.html, answers::report_html(report)));
   if (!args.json_file.empty())
-    PJ_TRY(base::write_atomically(env, args.json_file, with_newline(answers::report_json(report))));
+    PJ_TRY(base::write_output(args.json_file, with_newline(answers::report_json(report))));
   if (args.csv.empty()) return base::ok_status();
-  PJ_TRY(env.create_directories(args.csv));
+  PJ_TRY(base::posix_env().create_directories(args.csv));
   for (const auto& [name, text] : answers::report_csv(report))
-    PJ_TRY(base::write_atomically(env, args.csv + "/" + name, text));
+    PJ_TRY(base::write_output(args.csv + "/" + name, text));
   return base::ok_status();
 }
 

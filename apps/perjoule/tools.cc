@@ -141,7 +141,7 @@ base::Result<Answer> calibrate(const CalibrateArgs& args) {
   PJ_ASSIGN(const auto model, plant::GpuCapModel::fit(rows, options.fit));
   PJ_ASSIGN(const auto ours, plant::cross_validate(rows, options));
   PJ_ASSIGN(const auto nearest, plant::cross_validate_nearest_neighbour(rows, options));
-  if (!args.out.empty()) PJ_TRY(base::write_atomically(base::posix_env(), args.out, model.to_json()));
+  if (!args.out.empty()) PJ_TRY(base::write_output(args.out, model.to_json()));
   if (args.json) {
     return Answer{ordered_json{{"schema_version", 1},
                                {"file", args.file},

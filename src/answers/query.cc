@@ -230,6 +230,14 @@ std::vector<std::string> duckdb_candidates(const QueryOptions& options) {
 
 base::Result<QueryAnswer> query(const bus::StoreReader& store, const std::string& sql,
                                 const QueryOptions& options) {
+  // The library would answer from a flipped bit without a word.
+  for (const bus::Finding& f : store.verify()) {
+    if (!f.damage) continue;
+    return base::Error{
+        base::ErrorKind::kAnswerIsNo, "query a store", store.directory() + "/" + f.file,
+        "it is damaged at byte " + std::to_string(f.byte) + " (table " + f.table + "): " + f.why,
+        "Restore the file, or see perjoule audit"};
+  }
   PJ_ASSIGN(const Library library, duckdb::load_library(duckdb_candidates(options)));
   Session session(library);
   PJ_TRY(session.open(store, options.threads));

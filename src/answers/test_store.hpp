@@ -105,8 +105,8 @@ class TestStore {
     PJ_TRY(store.append(
         energy::JobRow{s("job-1"), s("lab"), s("resnet"), 1, 1, kT0, kT0, energy::kNoTime, 1600, 0.5}));
     PJ_TRY(store.append(energy::DecisionRow{s("d1"), kT0 + kWindow, s("cap:x/1"), s("s/n/gpu"),
-                                            s("gpu power cap"), 700, 500, 42, 10, energy::kNoTime,
-                                            s("applied"), false}));
+                                            s("gpu power cap"), 700, 500, 42, s("saves"), 10, 3,
+                                            energy::kNoTime, s("applied"), false}));
     PJ_TRY(store.append(energy::CarbonRow{kT0, kT0 + kWindow, s("CISO"), energy::CarbonKind::kAverage, 100.0,
                                           energy::Quality::kModelled, s("table")}));
     PJ_TRY(store.append(energy::CarbonRow{kT0 + kWindow, kT0 + 2 * kWindow, s("CISO"),

@@ -216,9 +216,18 @@ std::string top_text(const TopAnswer& a, bool bars) {
     table.rows.push_back(cells_of(keys, a.others, a.total_uj));
     if (bars) table.rows.back().emplace_back("");
   }
-  std::string out = "Energy by";
+  const bool simulated = std::any_of(a.rows.begin(), a.rows.end(), [](const TopRow& row) {
+    return row.quality == energy::Quality::kSimulated;
+  });
+  std::string out = simulated ? "SIMULATED  energy by" : "Energy by";
   for (std::size_t d = 0; d < a.dimensions.size(); ++d) out += (d == 0 ? " " : ", ") + a.dimensions[d];
   out += ", " + time_text(a.from_ns) + " to " + time_text(a.to_ns) + "\n\n" + table.text();
+  const auto sampled = [](const std::string& d) { return d == "request" || d == "step" || d == "kernel"; };
+  if (std::any_of(a.dimensions.begin(), a.dimensions.end(), sampled)) {
+    out +=
+        "\nStep and kernel are recorded for the traced share of requests and for training; '-' holds all the "
+        "rest.\n";
+  }
   out += "\nTotal " + exact_energy_text(a.total_uj) + (a.equal() ? " == " : " != ") + "site meter " +
          exact_energy_text(a.site_uj) + (a.equal() ? "" : "  (run perjoule audit)") + "\n";
   return out;

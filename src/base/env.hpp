@@ -37,6 +37,9 @@ class Env {
   virtual bool exists(const std::string& path) = 0;
 };
 
+// For a file that a person names (reports, models, imports): a regular file is replaced whole and keeps its
+// mode, a symbolic link is followed, anything else (a device, a pipe) is written to as it is.
+Status write_output(const std::string& path, std::string_view bytes);
 // create + append + commit.
 Status write_atomically(Env& env, const std::string& path, std::string_view bytes);
 // Every regular file below `directory`, as paths relative to it, sorted.

@@ -250,6 +250,7 @@ class ScenarioReader {
     PJ_TRY(change(changes));
     PJ_TRY(read_feeds(top));
     PJ_TRY(read_racks(top));
+    PJ_TRY(check_feeds(top));
     PJ_TRY(read_nodes(top));
     PJ_TRY(read_services(top));
     PJ_TRY(read_requests(top));
@@ -372,6 +373,19 @@ class ScenarioReader {
     }
     if (out_.hall.feeds.empty())
       return doc_.fault(top, "there is no feed", "Add [[feed]] with name = \"feed-a\"");
+    return base::ok_status();
+  }
+
+  Status check_feeds(const toml::table& top) const {
+    PJ_ASSIGN(const auto feeds, doc_.sections(top, "feed"));
+    for (std::size_t f = 0; f < feeds.size(); ++f) {
+      const std::string& name = out_.hall.feeds[f];
+      const bool used = std::any_of(out_.hall.racks.begin(), out_.hall.racks.end(),
+                                    [&](const plant::RackSpec& rack) { return rack.feed == name; });
+      if (used) continue;
+      return doc_.fault_at(*feeds[f], "name", "no rack hangs on feed '" + name + "'",
+                           "Add a [[rack]] with feed = \"" + name + "\", or take the feed out");
+    }
     return base::ok_status();
   }
 
@@ -745,9 +759,27 @@ class ScenarioReader {
     PJ_ASSIGN(const auto series, doc_.sections(*table, "carbon"));
     for (const toml::table* row : series) {
       PJ_ASSIGN(auto one, read_carbon(*row));
+      PJ_TRY(check_carbon(*row, one));
       out_.carbon.push_back(std::move(one));
     }
     return base::ok_status();
+  }
+
+  // Every window has a factor, its own or that of the same hour of the day before.
+  Status check_carbon(const toml::table& row, const grid::CarbonSeries& series) const {
+    std::int64_t without = 0;
+    base::TimePoint first;
+    for (base::TimePoint t = out_.hall.start; t < end(); t = t + out_.hall.window) {
+      if (series.at_window(t, t + out_.hall.window, grid::GapPolicy::kSameHourPreviousDay).intensity)
+        continue;
+      if (without++ == 0) first = t;
+    }
+    if (without == 0) return base::ok_status();
+    return doc_.fault_at(row, row.contains("file") ? "file" : "region",
+                         "carbon of " + series.region() + " has no value for " + std::to_string(without) +
+                             " windows of the run, the first at " + base::format_iso8601(first) +
+                             ", nor for the same hours of the day before",
+                         "Use a file that covers the run, or { region, g_per_kwh } for a constant");
   }
 
   Result<grid::CarbonSeries> read_carbon(const toml::table& table) const {

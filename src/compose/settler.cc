@@ -117,7 +117,9 @@ void Settler::claim_requests(const plant::Replica& replica) {
       claims_.push_back({c, use.prefill_joules + use.decode_joules});
       continue;
     }
-    if (traced_name_.empty()) traced_name_ = symbols_.text(c.request);
+    // One from a later window, so that its meters have a sample before it.
+    if (traced_name_.empty() && hall_.window_start() > hall_.spec().start)
+      traced_name_ = symbols_.text(c.request);
     if (use.prefill_joules > 0.0) claim_kernels(replica, c, true, use.prefill_joules);
     if (use.decode_joules > 0.0) claim_kernels(replica, c, false, use.decode_joules);
   }

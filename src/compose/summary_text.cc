@@ -40,19 +40,20 @@ std::string head_text(const RunSummary& r) {
 std::string energy_text(const RunSummary& r) {
   std::string out;
   out += fmt::format(
-      "site energy      {:>12.1f} kWh    PUE interim {:.3f}  (IT {:.1f} kWh, cooling {:.1f} kWh, water "
-      "{:.0f} kg)\n",
+      "site energy      {:>12.1f} kWh    PUE interim {:.3f}  (IT {:.1f} + cooling {:.1f} + power losses "
+      "{:.1f} kWh), "
+      "water {:.0f} kg\n",
       to_kwh(r.site), static_cast<double>(r.site.value()) / static_cast<double>(r.it.value()), to_kwh(r.it),
-      to_kwh(r.cooling), r.water_kg);
-  out += fmt::format("GPU energy       {:>12.1f} kWh    idle share {:.1f} %\n", to_kwh(r.gpu),
+      to_kwh(r.cooling), to_kwh(r.site - r.it - r.cooling), r.water_kg);
+  out += fmt::format("GPU energy       {:>12.1f} kWh    idle share of it {:.1f} %\n", to_kwh(r.gpu),
                      100.0 * static_cast<double>(r.gpu_idle.value()) /
                          static_cast<double>(std::max<std::int64_t>(r.gpu.value(), 1)));
   const double direct = to_joules(r.serving_direct).value(), serving = to_joules(r.serving_gpu).value();
-  out += fmt::format("per output token {:>12.3f} J      with idle {:.3f} J   ({} tokens out)\n",
+  out += fmt::format("per output token {:>12.3f} J GPU  with idle {:.3f} J   ({} tokens out)\n",
                      per(direct, r.output_tokens), per(serving, r.output_tokens),
                      base::group_digits(r.output_tokens));
   out += fmt::format(
-      "per request      {:>12.1f} J      with idle {:.1f} J   ({} finished, {} under way, {} refused)\n",
+      "per request      {:>12.1f} J GPU  with idle {:.1f} J   ({} finished, {} under way, {} refused)\n",
       per(direct, r.latency.finished), per(serving, r.latency.finished),
       base::group_digits(r.latency.finished), r.outstanding, r.rejected);
   for (const auto& c : r.carbon) {
@@ -77,7 +78,9 @@ std::string consumers_text(const RunSummary& r) {
 std::string savings_text(std::span<const Comparison> comparisons) {
   if (comparisons.empty()) return {};
   const RunSummary& none = comparisons.front().run;
-  std::string out = "\nsavings against no policy, same arrivals (common random numbers)\n";
+  std::string out =
+      "\nsavings against no policy, same arrivals (common random numbers); misses: requests over a latency "
+      "target, at most 1 in 100 is the aim\n";
   out +=
       fmt::format("{:<8} {:<18} {:<7} {:>9} {:>8} {:>12} {:>8} {:>8} {:>8} {:>8} {:>9}\n", "policy", "rule",
                   "kind", "site kWh", "site", "serving GPU", "P50 s", "P95 s", "P99 s", "misses", "finished");
