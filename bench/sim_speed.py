@@ -6,8 +6,9 @@ is scenarios/hall-1024.toml (--hours of it, 72 by default). The others are the s
 its racks, nodes, requests and jobs over --growth-hours. Start-up weighs most in the narrowest hall, so each width also
 runs a quarter of the hours, and the cost of the hours between is told apart. `--repeat N` takes the fastest of N.
 `--simgrid PROGRAM` also runs SimGrid's host energy plugin on the same job trace, hosts and hours, with jobs on the hosts
-that train here, without and with a reading of every host each 30 s; it has no requests, kernels, cooling, losses,
-sensors and attribution, so events are not alike.
+that train here, without and with a reading of every host each 30 s. It has no requests, kernels, cooling, losses,
+sensors and attribution, so events are not alike; the nearest to it here is the same hall with its jobs alone and no
+policy, which is run and compared too.
 Exit status: 0 done, 1 a run's energy did not add up or SimGrid's check failed, 3 the program is missing.
 """
 import argparse
@@ -31,7 +32,20 @@ def widen(text, factor):
         text, changed = re.subn(rf"(?m)^{key} = ([0-9.]+)", lambda m: f"{key} = {number(m[1]) * factor}", text)
         if changed == 0:
             raise SystemExit(f"sim_speed: {SCENARIO.name} has no '{key} ='")
+    return absolute(text)
+
+
+def absolute(text):
     return text.replace('"../', f'"{ROOT}/')
+
+
+def without_requests(text):
+    """The same hall and jobs, and nothing served: the work that SimGrid is given too."""
+    for table in (r"\[\[service\]\]", r"\[requests\]"):
+        text, changed = re.subn(rf"(?ms)^{table}.*?(?=^\[)", "", text)
+        if changed == 0:
+            raise SystemExit(f"sim_speed: {SCENARIO.name} has no {table}")
+    return absolute(text)
 
 
 def number(text):
@@ -93,6 +107,13 @@ def growth(program, hours, factors, repeat):
     return runs
 
 
+def jobs_alone(program, hours, repeat):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "jobs.toml"
+        path.write_text(without_requests(SCENARIO.read_text()))
+        return simulate(program, path, hours, repeat, ["--policies", "none"])
+
+
 def simgrid(program, hours, repeat):
     """The hosts that jobs may use are the scenario's GPUs that train: half of them."""
     out = {}
@@ -140,9 +161,11 @@ def main():
         key = "marginal_us_per_gpu_window"
         out["marginal_cost_ratio"] = out["growth"][-1][key] / out["growth"][0][key]
     if args.simgrid and args.simgrid.exists():
+        out["jobs_alone"] = jobs_alone(args.program, args.hours, args.repeat)
         out["simgrid"] = simgrid(args.simgrid, args.hours, args.repeat)
         out["times_simgrid_jobs_only"] = out["run"]["cpu_s"] / out["simgrid"]["jobs_only"]["cpu_s"]
         out["times_simgrid_jobs_and_readings"] = out["run"]["cpu_s"] / out["simgrid"]["jobs_and_readings"]["cpu_s"]
+        out["jobs_alone_times_simgrid"] = out["jobs_alone"]["cpu_s"] / out["simgrid"]["jobs_and_readings"]["cpu_s"]
     if args.json:
         print(json.dumps(out, indent=2))
     else:
@@ -156,7 +179,11 @@ def main():
         for name, run in out.get("simgrid", {}).items():
             print(f"SimGrid, {name}: {run['cpu_s']:.2f} s, {run['max_rss_mib']:.0f} MiB, {run['events_per_s']:,.0f} events/s; "
                   f"perjoule takes {out['times_simgrid_' + name]:.2f} times that")
-    good = all(r["conserved"] for r in [out["run"], *out.get("growth", [])])
+        if "jobs_alone" in out:
+            print(line(out["jobs_alone"]))
+            print(f"perjoule with the jobs alone: {out['jobs_alone_times_simgrid']:.2f} times SimGrid with readings")
+    ours = [out["run"], *out.get("growth", []), *([out["jobs_alone"]] if "jobs_alone" in out else [])]
+    good = all(r["conserved"] for r in ours)
     return 0 if good and all(r["right"] for r in out.get("simgrid", {}).values()) else 1
 
 
