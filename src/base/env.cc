@@ -177,28 +177,37 @@ Env& posix_env() {
   return env;
 }
 
+namespace {
+
+// A device, a pipe or a socket is written to, never replaced.
+Status write_into(const std::string& path, std::string_view bytes) {
+  FileDescriptor fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (fd.get() < 0) return os_error("open a file", path, errno);
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(fd.get(), bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return os_error("write a file", path, errno);
+    bytes.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return ok_status();
+}
+
+}  // namespace
+
 Status write_output(const std::string& path, std::string_view bytes) {
   struct stat st {};
-  if (::stat(path.c_str(), &st) == 0 && !S_ISREG(st.st_mode)) {
-    if (S_ISDIR(st.st_mode)) return bad_input("write a file", path, "it is a folder", "Name a file in it");
-    // A device, a pipe or a socket is written to, never replaced.
-    FileDescriptor fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
-    if (fd.get() < 0) return os_error("open a file", path, errno);
-    while (!bytes.empty()) {
-      const ssize_t n = ::write(fd.get(), bytes.data(), bytes.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return os_error("write a file", path, errno);
-      bytes.remove_prefix(static_cast<std::size_t>(n));
-    }
-    return ok_status();
+  const bool there = ::stat(path.c_str(), &st) == 0;
+  if (there && !S_ISREG(st.st_mode)) return write_into(path, bytes);
+  struct stat link {};
+  std::string target = path;
+  if (::lstat(path.c_str(), &link) == 0 && S_ISLNK(link.st_mode)) {
+    std::error_code ec;
+    target = fs::weakly_canonical(path, ec).string();
+    if (ec) return os_error("follow a link", path, ec.value());
   }
-  std::error_code ec;
-  const fs::path target = fs::is_symlink(path, ec) ? fs::weakly_canonical(path, ec) : fs::path(path);
-  if (ec) return os_error("follow a link", path, ec.value());
-  PJ_TRY(write_atomically(posix_env(), target.string(), bytes));
+  PJ_TRY(write_atomically(posix_env(), target, bytes));
   // The file that was there keeps its mode.
-  if (st.st_mode != 0 && ::chmod(target.c_str(), st.st_mode & 07777) != 0)
-    return os_error("set a mode", path, errno);
+  if (there && ::chmod(target.c_str(), st.st_mode & 07777) != 0) return os_error("set a mode", path, errno);
   return ok_status();
 }
 

@@ -1,6 +1,8 @@
 #include "base/env.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -186,6 +188,30 @@ TEST_F(EnvTest, ReadTextTakesPlainAndGzip) {
   EXPECT_EQ(read_text(env_, path("packed")).value(), "text");
   EXPECT_EQ(read_text(env_, path("empty")).error().why, "it is empty");
   EXPECT_EQ(read_text(env_, path("gone")).error().kind, ErrorKind::kMissing);
+}
+
+TEST(WriteOutput, FollowsLinksKeepsModesAndReplacesNoPipe) {
+  const std::string folder = testing::TempDir() + "write_output";
+  std::filesystem::remove_all(folder);
+  std::filesystem::create_directories(folder);
+  const std::string file = folder + "/f", link = folder + "/l", pipe = folder + "/p";
+  ASSERT_TRUE(write_output(file, "one").ok());
+  ASSERT_EQ(::chmod(file.c_str(), 0600), 0);
+  ASSERT_EQ(::symlink(file.c_str(), link.c_str()), 0);
+  ASSERT_TRUE(write_output(link, "two").ok());
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
+  EXPECT_EQ(*posix_env().read_file(file, 100), "two");
+  struct stat st {};
+  ASSERT_EQ(::stat(file.c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 0777U, 0600U);
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const int reader = ::open(pipe.c_str(), O_RDONLY | O_NONBLOCK);
+  ASSERT_TRUE(write_output(pipe, "three").ok());
+  char got[8] = {};
+  EXPECT_EQ(::read(reader, got, sizeof got), 5);
+  ::close(reader);
+  EXPECT_TRUE(std::filesystem::is_fifo(pipe)) << "written to, not replaced";
+  EXPECT_FALSE(write_output(folder, "x").ok());
 }
 
 }  // namespace

@@ -1,3 +1,4 @@
+// Long because one reader knows every section of a scenario and each mistake in it.
 #include "compose/scenario.hpp"
 
 #include <algorithm>
