@@ -355,21 +355,24 @@ void Hall::run_window() {
 
 void Hall::admit(std::size_t replica, bool admitted) {
   Replica& r = replicas_[replica];
+  if (r.admitted == admitted) return;
   r.admitted = admitted;
   auto& group = admitted_[r.service];
-  group.clear();
-  for (const std::size_t i : service_replicas_[r.service]) {
-    if (replicas_[i].admitted) group.push_back(i);
+  const auto at = std::lower_bound(group.begin(), group.end(), replica);
+  if (admitted) {
+    group.insert(at, replica);
+  } else {
+    group.erase(at);
   }
-  if (group.empty()) group = service_replicas_[r.service];
-  next_replica_[r.service] %= group.size();
 }
 
 void Hall::serve() {
   arrivals_.assign(spec_.services.size(), {});
   while (ahead_ && ahead_->request.arrival < now_) {
-    const auto& group = admitted_[ahead_->service];
+    const auto& admitted = admitted_[ahead_->service];
+    const auto& group = admitted.empty() ? service_replicas_[ahead_->service] : admitted;
     std::size_t& turn = next_replica_[ahead_->service];
+    turn %= group.size();
     Arrivals& arrivals = arrivals_[ahead_->service];
     ++arrivals.requests;
     arrivals.input_tokens += ahead_->request.input_tokens;
