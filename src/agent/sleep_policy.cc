@@ -14,12 +14,12 @@ Duration SleepTier::break_even() const {
   return base::to_duration(base::Seconds(wake_energy.value() / saved.value())) + wake;
 }
 
-// Asked several times per idle period and told once: so the asking is a binary search.
 base::Joules saving_of(const SleepTier& tier, const SleepTier* present, Duration idle) {
   const base::Joules all = tier.saved * base::to_seconds(idle) - tier.wake_energy;
   return present == nullptr ? all : all - (present->saved * base::to_seconds(idle) - present->wake_energy);
 }
 
+// Asked several times per idle period and told once: so the asking is a binary search.
 void IdlePredictor::add(Duration idle) {
   auto end = sorted_.begin() + static_cast<std::ptrdiff_t>(known());
   std::int64_t& oldest = kept_[count_ % kKept];

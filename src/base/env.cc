@@ -44,6 +44,16 @@ Status sync_directory(const std::string& directory) {
   return ok_status();
 }
 
+Status write_all(int fd, const std::string& path, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return os_error("write a file", path, errno);
+    bytes.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return ok_status();
+}
+
 class PosixPendingFile final : public PendingFile {
  public:
   PosixPendingFile(int fd, std::string temporary, std::string final_path)
@@ -52,15 +62,7 @@ class PosixPendingFile final : public PendingFile {
     if (!committed_) ::unlink(temporary_.c_str());
   }
 
-  Status append(std::string_view bytes) override {
-    while (!bytes.empty()) {
-      const ssize_t n = ::write(fd_.get(), bytes.data(), bytes.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return os_error("write a file", temporary_, errno);
-      bytes.remove_prefix(static_cast<std::size_t>(n));
-    }
-    return ok_status();
-  }
+  Status append(std::string_view bytes) override { return write_all(fd_.get(), temporary_, bytes); }
 
   Status commit() override {
     PJ_CHECK(!committed_);
@@ -183,13 +185,7 @@ namespace {
 Status write_into(const std::string& path, std::string_view bytes) {
   FileDescriptor fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
   if (fd.get() < 0) return os_error("open a file", path, errno);
-  while (!bytes.empty()) {
-    const ssize_t n = ::write(fd.get(), bytes.data(), bytes.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return os_error("write a file", path, errno);
-    bytes.remove_prefix(static_cast<std::size_t>(n));
-  }
-  return ok_status();
+  return write_all(fd.get(), path, bytes);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 namespace perjoule::sched {
+
 bool keeps(const RotationOutlook& outlook, const Latencies& targets) {
   return outlook.possible && within_margin(outlook.p95, targets);
 }
