@@ -160,6 +160,11 @@ base::Status Hall::place_nodes() {
     }
     feed_racks_[at->second].push_back(r);
   }
+  for (std::size_t f = 0; f < feed_racks_.size(); ++f) {
+    if (!feed_racks_[f].empty()) continue;
+    return base::bad_input("build the hall", "feed '" + spec_.feeds[f] + "'", "no rack hangs on it",
+                           "Add a rack, or take the feed out");
+  }
   const auto rack_of = index_of(racks);
   rack_nodes_.resize(racks.size());
   for (std::size_t n = 0; n < spec_.nodes.size(); ++n) {
@@ -185,7 +190,7 @@ base::Status Hall::build_feed(std::size_t f, MeterId site) {
   for (const std::size_t r : feed_racks_[f]) {
     for (const std::size_t n : rack_nodes_[r]) rated += servers_[n].params().supply_rated;
   }
-  // A feed with nothing on it still has its cables.
+  // A feed whose racks hold no server yet still has its cables.
   rated = std::max(rated, Watts(1'000.0));
   PJ_ASSIGN(auto ups_curve, EfficiencyCurve::make(rated, kDoubleConversionUps));
   const std::string path = spec_.site + "/" + spec_.feeds[f];

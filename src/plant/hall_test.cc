@@ -87,6 +87,9 @@ TEST(Hall, RefusesAPlaceThatDoesNotExist) {
   HallSpec lost_rack = small_hall();
   lost_rack.racks[1].feed = "feed-c";
   EXPECT_NE(refusal(lost_rack).find("its feed 'feed-c' does not exist"), std::string::npos);
+  HallSpec idle_feed = small_hall();
+  idle_feed.feeds.push_back("feed-z");
+  EXPECT_NE(refusal(idle_feed).find("no rack hangs on it"), std::string::npos);
   HallSpec lost_node = small_hall();
   lost_node.nodes[0].rack = "r3";
   EXPECT_NE(refusal(lost_node).find("its rack 'r3' does not exist"), std::string::npos);
