@@ -1,5 +1,6 @@
 #include "bus/manifest.hpp"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -74,6 +75,32 @@ bool read_segment(const Json& j, SegmentEntry& e) {
   return true;
 }
 
+// What only an engine's store has; a store that was written at once has none of it.
+Json log_json(const Manifest& m) {
+  Json j{{"segment", m.log.segment}, {"group", m.log.group}, {"tables", Json::object()}, {"sources", Json::object()}};
+  for (const auto& [name, t] : m.tables)
+    j["tables"][name] = Json{{"sealed_entry", t.sealed_entry}, {"parts", t.parts}};
+  for (const auto& [source, last] : m.sources) j["sources"][source] = last;
+  return j;
+}
+
+bool read_log_part(const Json& j, Manifest& m) {
+  const auto tables = j.find("tables"), sources = j.find("sources");
+  if (!get(j, "segment", m.log.segment) || !get(j, "group", m.log.group)) return false;
+  if (m.log.segment == 0 || tables == j.end() || !tables->is_object()) return false;
+  for (const auto& [name, t] : tables->items()) {
+    TableMark& mark = m.tables[name];
+    if (!find_table(name) || !get(t, "sealed_entry", mark.sealed_entry) || !get(t, "parts", mark.parts))
+      return false;
+  }
+  if (sources == j.end() || !sources->is_object()) return false;
+  for (const auto& [source, last] : sources->items()) {
+    if (!last.is_number_unsigned()) return false;
+    m.sources[source] = last.get<std::uint64_t>();
+  }
+  return true;
+}
+
 bool read_body(const Json& j, Manifest& m) {
   const auto meta = j.find("meta"), segments = j.find("segments");
   if (!get(j, "complete", m.complete) || meta == j.end() || !meta->is_object()) return false;
@@ -85,10 +112,17 @@ bool read_body(const Json& j, Manifest& m) {
   for (const auto& s : *segments) {
     if (!read_segment(s, m.segments.emplace_back())) return false;
   }
-  return true;
+  const auto log = j.find("log");
+  return log == j.end() || (log->is_object() && read_log_part(*log, m));
 }
 
 }  // namespace
+
+void sort_segments(Manifest& manifest) {
+  const auto key = [](const SegmentEntry& e) { return std::pair(find_table(e.table), e.file); };
+  std::sort(manifest.segments.begin(), manifest.segments.end(),
+            [&](const auto& a, const auto& b) { return key(a) < key(b); });
+}
 
 std::string to_json(const Manifest& manifest) {
   Json j{
@@ -96,6 +130,7 @@ std::string to_json(const Manifest& manifest) {
   for (const auto& [key, value] : manifest.meta) j["meta"][key] = value;
   j["segments"] = Json::array();
   for (const auto& e : manifest.segments) j["segments"].push_back(json_of(e));
+  if (!manifest.tables.empty()) j["log"] = log_json(manifest);
   // Invalid UTF-8 in a meta value is replaced, not a reason to lose a store.
   const std::string body = j.dump(1, ' ', false, Json::error_handler_t::replace);
   std::string out(kHead);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "bus/log_reader.hpp"
 #include "bus/parquet_writer.hpp"
 
 namespace perjoule::bus {
@@ -23,13 +24,24 @@ struct SegmentEntry {
   FileSummary summary;
 };
 
+// How far a table is in sealed files.
+struct TableMark {
+  std::uint64_t sealed_entry = 0;  // blocks of the log up to this one are
+  std::uint64_t parts = 0;         // files numbered so far
+};
+
 struct Manifest {
   int format_version = kFormatVersion;
   bool complete = false;  // the writer finished; false: a run in progress or broken off
   StoreMeta meta;
   std::vector<SegmentEntry> segments;
+  LogStart log;                                  // where a reader of the log begins
+  std::map<std::string, TableMark> tables;       // of an engine's store
+  std::map<std::string, std::uint64_t> sources;  // last number of each that was on the disk
 };
 
+// By table and part, not by the time of sealing.
+void sort_segments(Manifest& manifest);
 std::string to_json(const Manifest& manifest);
 // Errors, with `path`: kBadInput for a newer format, kCorrupt for everything else that does not fit.
 base::Result<Manifest> parse_manifest(std::string_view text, const std::string& path);

@@ -168,10 +168,7 @@ class StoreWriter::Impl {
   }
 
   base::Status write_manifest() {
-    // By table and part, not by the time of sealing.
-    const auto key = [](const SegmentEntry& e) { return std::pair(find_table(e.table), e.file); };
-    std::sort(manifest_.segments.begin(), manifest_.segments.end(),
-              [&](const auto& a, const auto& b) { return key(a) < key(b); });
+    sort_segments(manifest_);
     return base::write_atomically(env_, manifest_path(directory_), to_json(manifest_));
   }
 

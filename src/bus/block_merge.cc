@@ -1,0 +1,240 @@
+#include "bus/block_merge.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <numeric>
+
+#include "base/assert.hpp"
+
+namespace perjoule::bus {
+namespace {
+
+std::size_t column_of(Table table, std::string_view name) {
+  const std::size_t i = schema_of(table).find(name);
+  PJ_CHECK(i < schema_of(table).columns.size());
+  return i;
+}
+
+// Stable: rows of one place keep their order.
+void sort_by(const std::vector<std::uint32_t>& place_of, std::size_t places, std::vector<std::uint32_t>& order) {
+  std::vector<std::uint32_t> next(places + 1, 0);
+  for (const auto p : place_of) ++next[p + 1];
+  for (std::size_t p = 1; p < next.size(); ++p) next[p] += next[p - 1];
+  std::vector<std::uint32_t> sorted(order.size());
+  for (const auto row : order) sorted[next[place_of[row]]++] = row;
+  order = std::move(sorted);
+}
+
+// The first eight bytes as a number that is ordered as they are.
+std::uint64_t head_of(std::string_view text) {
+  std::uint64_t head = 0;
+  std::memcpy(&head, text.data(), std::min<std::size_t>(text.size(), sizeof head));
+  return __builtin_bswap64(head);
+}
+
+// place[i]: where text i stands among all of them.
+std::vector<std::uint32_t> places_of(const std::vector<std::string_view>& texts) {
+  struct Key {
+    std::uint64_t head;
+    std::uint32_t text;
+  };
+  std::vector<Key> keys;
+  for (std::uint32_t i = 0; i < texts.size(); ++i) keys.push_back({head_of(texts[i]), i});
+  std::sort(keys.begin(), keys.end(), [&](const Key& a, const Key& b) {
+    return a.head != b.head ? a.head < b.head : texts[a.text] < texts[b.text];
+  });
+  std::vector<std::uint32_t> place(texts.size());
+  for (std::uint32_t i = 0; i < keys.size(); ++i) place[keys[i].text] = i;
+  return place;
+}
+
+}  // namespace
+
+// One column of all blocks. Kept as one value as long as all rows have the same one.
+struct BlockMerge::Lane {
+  Column values;  // vectors are empty while `constant`
+  bool constant = true;
+  Column first;  // the constant: one row
+  std::unique_ptr<base::SymbolTable> texts;
+
+  void add(const Column& c, std::size_t before, std::size_t rows) {
+    if (c.type == ColumnType::kText && texts == nullptr) texts = std::make_unique<base::SymbolTable>();
+    if (constant && is_constant(c, rows)) {
+      if (before == 0) first = one_row(c);
+      if (same(first, one_row(c))) return;
+    }
+    if (constant && before == 0) {
+      first = one_row(c);
+    }
+    if (constant) spread(before);
+    constant = false;
+    append(c, before, rows);
+  }
+
+  void gather(const std::uint32_t* order, std::size_t rows, Column& out) const {
+    out.type = values.type;
+    out.dictionary = values.dictionary;
+    const Column& from = constant ? first : values;
+    const auto pick = [&](const auto& all, auto& into) {
+      if (all.empty()) return into.clear();
+      into.resize(rows);
+      if (constant) return std::fill(into.begin(), into.end(), all[0]);
+      for (std::size_t i = 0; i < rows; ++i) into[i] = all[order[i]];
+    };
+    pick(from.ints, out.ints);
+    pick(from.doubles, out.doubles);
+    pick(from.bools, out.bools);
+    pick(from.codes, out.codes);
+    pick(from.valid, out.valid);
+  }
+
+ private:
+  static bool is_constant(const Column& c, std::size_t rows) {
+    const auto all_same = [](const auto& v) {
+      return v.empty() || std::equal(v.begin() + 1, v.end(), v.begin());
+    };
+    if (c.type == ColumnType::kDouble) {
+      const auto bits = [](double a, double b) {
+        return std::bit_cast<std::uint64_t>(a) == std::bit_cast<std::uint64_t>(b);
+      };
+      return std::equal(c.doubles.begin() + 1, c.doubles.end(), c.doubles.begin(), bits);
+    }
+    (void)rows;
+    return all_same(c.ints) && all_same(c.bools) && all_same(c.codes) && all_same(c.valid);
+  }
+
+  // The first row of a block's column; its text in this lane's own dictionary.
+  Column one_row(const Column& c) {
+    Column one;
+    one.type = values.type = c.type;
+    if (!c.ints.empty()) one.ints.assign(1, c.ints[0]);
+    if (!c.doubles.empty()) one.doubles.assign(1, c.doubles[0]);
+    if (!c.bools.empty()) one.bools.assign(1, c.bools[0]);
+    if (!c.valid.empty()) one.valid.assign(1, c.valid[0]);
+    if (!c.codes.empty()) one.codes.assign(1, c.codes[0] == kNullCode ? kNullCode : code_of(c.dictionary[c.codes[0]]));
+    return one;
+  }
+  static bool same(const Column& a, const Column& b) {
+    const bool doubles = a.doubles.empty() || std::bit_cast<std::uint64_t>(a.doubles[0]) ==
+                                                  std::bit_cast<std::uint64_t>(b.doubles[0]);
+    return a.ints == b.ints && a.bools == b.bools && a.codes == b.codes && a.valid == b.valid && doubles;
+  }
+
+  std::uint32_t code_of(std::string_view text) {
+    const std::uint32_t code = texts->intern(text).id - 1;
+    if (code == values.dictionary.size()) values.dictionary.push_back(texts->text({code + 1}));
+    return code;
+  }
+
+  // The constant as `rows` rows.
+  void spread(std::size_t rows) {
+    const auto fill = [&](const auto& one, auto& all) {
+      if (!one.empty()) all.assign(rows, one[0]);
+    };
+    fill(first.ints, values.ints);
+    fill(first.doubles, values.doubles);
+    fill(first.bools, values.bools);
+    fill(first.codes, values.codes);
+    fill(first.valid, values.valid);
+  }
+
+  void append(const Column& c, std::size_t before, std::size_t rows) {
+    values.ints.insert(values.ints.end(), c.ints.begin(), c.ints.end());
+    values.doubles.insert(values.doubles.end(), c.doubles.begin(), c.doubles.end());
+    values.bools.insert(values.bools.end(), c.bools.begin(), c.bools.end());
+    if (!c.valid.empty() && values.valid.empty()) values.valid.assign(before, 1);
+    if (!c.valid.empty()) values.valid.insert(values.valid.end(), c.valid.begin(), c.valid.end());
+    if (c.valid.empty() && !values.valid.empty()) values.valid.resize(before + rows, 1);
+    if (c.type == ColumnType::kText) append_codes(c);
+  }
+  void append_codes(const Column& c) {
+    std::vector<std::uint32_t> code(c.dictionary.size());
+    for (std::size_t i = 0; i < code.size(); ++i) code[i] = code_of(c.dictionary[i]);
+    const std::size_t at = values.codes.size();
+    values.codes.resize(at + c.codes.size());
+    for (std::size_t i = 0; i < c.codes.size(); ++i)
+      values.codes[at + i] = c.codes[i] == kNullCode ? kNullCode : code[c.codes[i]];
+  }
+};
+
+BlockMerge::BlockMerge(Table table) : table_(table), lanes_(schema_of(table).columns.size()) {}
+BlockMerge::~BlockMerge() = default;
+
+base::Status BlockMerge::add(const BlockView& block) {
+  PJ_CHECK(block.table() == table_);
+  PJ_ASSIGN(const Batch batch, block.read_all());
+  for (std::size_t i = 0; i < lanes_.size(); ++i) lanes_[i].add(batch.columns[i], rows_, batch.rows);
+  rows_ += batch.rows;
+  return base::ok_status();
+}
+
+std::vector<std::uint32_t> BlockMerge::ranks_of(std::size_t column, std::size_t& places) const {
+  const Lane& lane = lanes_[column];
+  const auto place = places_of(lane.values.dictionary);
+  places = place.size() + 1;
+  const auto null = static_cast<std::uint32_t>(place.size());
+  std::vector<std::uint32_t> out(rows_);
+  for (std::size_t i = 0; i < rows_; ++i) {
+    const std::uint32_t code = lane.constant ? lane.first.codes[0] : lane.values.codes[i];
+    out[i] = code == kNullCode ? null : place[code];
+  }
+  return out;
+}
+
+// A request has one tenant and one model, so the first row of each request says where all of them go.
+BlockMerge::Order BlockMerge::by_consumer() const {
+  std::size_t tenants = 0, models = 0, requests = 0, devices = 0;
+  const auto request = ranks_of(column_of(table_, "request"), requests);
+  const auto tenant = ranks_of(column_of(table_, "tenant"), tenants);
+  const auto model = ranks_of(column_of(table_, "model"), models);
+  const auto device = ranks_of(column_of(table_, "device"), devices);
+  std::vector<std::uint64_t> group(requests, UINT64_MAX);
+  for (std::size_t i = 0; i < rows_; ++i) {
+    std::uint64_t& g = group[request[i]];
+    if (g == UINT64_MAX) g = (std::uint64_t{tenant[i]} << 32) | model[i];
+  }
+  std::vector<std::uint32_t> requests_in_order(requests - 1), place(requests);
+  std::iota(requests_in_order.begin(), requests_in_order.end(), 0U);
+  std::stable_sort(requests_in_order.begin(), requests_in_order.end(),
+                   [&](auto a, auto b) { return group[a] < group[b]; });
+  for (std::uint32_t i = 0; i < requests_in_order.size(); ++i) place[requests_in_order[i]] = i;
+  std::vector<std::uint32_t> key(rows_);
+  const auto null = static_cast<std::uint32_t>(requests - 1);
+  for (std::size_t i = 0; i < rows_; ++i)
+    key[i] = request[i] == null ? null + device[i] : place[request[i]];
+  Order order(rows_);
+  std::iota(order.begin(), order.end(), 0U);
+  sort_by(key, requests + devices, order);
+  return order;
+}
+
+BlockMerge::Order BlockMerge::sorted_order() const {
+  if (table_ == Table::kJoules) return by_consumer();
+  Order order(rows_);
+  std::iota(order.begin(), order.end(), 0U);
+  const auto pass = [&](std::string_view column) {
+    std::size_t places = 0;
+    const auto ranks = ranks_of(column_of(table_, column), places);
+    sort_by(ranks, places, order);
+  };
+  if (table_ == Table::kSamples) pass("signal"), pass("device");
+  if (table_ == Table::kMeters) pass("meter");
+  return order;
+}
+
+base::Status BlockMerge::for_each_batch(std::size_t batch_rows,
+                                        const std::function<base::Status(const Batch&)>& on_batch) {
+  const Order order = sorted_order();
+  Batch batch;
+  batch.columns.resize(lanes_.size());
+  for (std::size_t from = 0; from < rows_; from += batch_rows) {
+    batch.rows = std::min(batch_rows, rows_ - from);
+    for (std::size_t i = 0; i < lanes_.size(); ++i)
+      lanes_[i].gather(order.data() + from, batch.rows, batch.columns[i]);
+    PJ_TRY(on_batch(batch));
+  }
+  return base::ok_status();
+}
+
+}  // namespace perjoule::bus

@@ -1,0 +1,543 @@
+#include "bus/engine.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <iterator>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "base/assert.hpp"
+#include "bus/seal.hpp"
+#include "bus/source_chains.hpp"
+#include "bus/store_lock.hpp"
+
+namespace perjoule::bus {
+namespace {
+
+using Lock = std::unique_lock<std::mutex>;
+
+constexpr std::string_view kManifestFile = "catalog/manifest.json";
+
+// A block on its way to the log; without bytes it only waits for the ones before it.
+struct Waiting {
+  std::shared_ptr<const std::string> bytes;
+  Durability durability = Durability::kDurable;
+  std::string source;
+  std::uint64_t last_seq = 0;
+  TailBlock tail;
+  Engine::Done done;
+};
+
+class EngineImpl final : public Engine {
+ public:
+  EngineImpl(base::Env& env, std::string directory, EngineOptions options, std::optional<StoreLock> lock)
+      : env_(env), directory_(std::move(directory)), options_(std::move(options)), lock_(std::move(lock)) {}
+
+  ~EngineImpl() override {
+    {
+      const Lock lock(mutex_);
+      closing_ = true;
+    }
+    wake_writer_.notify_all();
+    wake_keeper_.notify_all();
+    if (writer_.joinable()) writer_.join();
+    if (keeper_.joinable()) keeper_.join();
+  }
+
+  base::Status start();
+
+  void submit(std::string block, Durability durability, Done done) override;
+  base::Status seal_all() override;
+  std::uint64_t stored_through(std::string_view source) const override {
+    const Lock lock(mutex_);
+    return chains_.stored_through(source);
+  }
+  Snapshot snapshot() const override;
+  EngineStats stats() const override;
+  const RecoveryReport& recovery() const override { return recovery_; }
+  std::string_view log_io() const override { return log_->io(); }
+
+ private:
+  // ---- start ----
+  base::Status load_manifest();
+  base::Status recover();
+  base::Status remove_strays() const;
+
+  // ---- submit ----
+  Receipt refuse(Outcome outcome, std::string_view source, std::string why);
+  std::string too_much(std::size_t bytes) const;
+
+  // ---- writing: the writer thread, or submit() without threads ----
+  void write_loop();
+  bool write_one_group(Lock& lock);
+  std::vector<Waiting> take_group();
+  base::Status write_group(std::vector<Waiting>& group, Outcome& fault);
+  void publish(std::vector<Waiting>& group);
+  void fail_all(Lock& lock, std::vector<Waiting> group, Outcome outcome, const std::string& why);
+
+  // ---- sealing: the keeper thread, or seal_all() without threads ----
+  void keep_loop();
+  std::optional<Table> due_table() const;
+  base::Status seal_table(Table table);
+  base::Status write_manifest(const Manifest& manifest);
+
+  base::Env& env_;
+  const std::string directory_;
+  const EngineOptions options_;
+  std::optional<StoreLock> lock_;
+  std::unique_ptr<LogWriter> log_;
+  RecoveryReport recovery_;
+
+  mutable std::mutex mutex_;  // everything below
+  std::condition_variable wake_writer_, wake_keeper_;
+  std::shared_ptr<const Manifest> manifest_;
+  SourceChains chains_;
+  std::deque<Waiting> waiting_;
+  std::vector<TailBlock> tail_;
+  std::chrono::steady_clock::time_point oldest_{};  // when the oldest tail block came
+  std::array<std::uint64_t, kTableCount> tail_rows_{};
+  EngineStats stats_;
+  bool closing_ = false, stopped_ = false;
+  std::mutex sealing_;  // held by the one who seals
+
+  std::thread writer_, keeper_;
+};
+
+// ---- start ----
+
+base::Status EngineImpl::load_manifest() {
+  const std::string path = directory_ + "/" + std::string(kManifestFile);
+  Manifest manifest;
+  if (env_.exists(path)) {
+    PJ_ASSIGN(const std::string text, env_.read_file(path));
+    PJ_ASSIGN(manifest, parse_manifest(text, path));
+  } else {
+    manifest.meta = options_.meta;
+  }
+  for (std::size_t t = 0; t < kTableCount; ++t) {
+    const std::string name(schema_of(static_cast<Table>(t)).name);
+    PJ_TRY(env_.create_directories(directory_ + "/" + name));
+    // A store that was written at once has files but no marks yet.
+    const auto [mark, is_new] = manifest.tables.try_emplace(name);
+    for (const auto& e : manifest.segments) mark->second.parts += is_new && e.table == name ? 1U : 0U;
+  }
+  manifest.complete = false;
+  manifest_ = std::make_shared<const Manifest>(std::move(manifest));
+  for (const auto& [source, last] : manifest_->sources) chains_.mark_stored(source, last);
+  return write_manifest(*manifest_);
+}
+
+base::Status EngineImpl::recover() {
+  const auto on_block = [&](const LogEntry& entry) -> base::Status {
+    PJ_ASSIGN(const auto view, BlockView::open(entry.block, "log entry " + std::to_string(entry.number)));
+    chains_.mark_stored(view.key().source, view.key().last_seq);
+    if (entry.number <= manifest_->tables.at(std::string(schema_of(view.table()).name)).sealed_entry)
+      return base::ok_status();
+    tail_.push_back({entry.number, view.table(), view.rows(), view.first_ns(), view.last_ns(), entry.place, {}});
+    tail_rows_[static_cast<std::size_t>(view.table())] += view.rows();
+    ++recovery_.blocks;
+    recovery_.rows += view.rows();
+    recovery_.bytes += view.bytes().size();
+    return base::ok_status();
+  };
+  PJ_ASSIGN(const LogEnd end, read_log(env_, log_directory_of(directory_), manifest_->log, on_block));
+  recovery_.torn = end.torn;
+  PJ_ASSIGN(log_, LogWriter::open(env_, log_directory_of(directory_), end, options_.log));
+  return base::ok_status();
+}
+
+// What a writer left that died between a file and the manifest that would have named it.
+base::Status EngineImpl::remove_strays() const {
+  for (const auto& table : table_names()) {
+    PJ_ASSIGN(const auto names, env_.list(directory_ + "/" + table));
+    for (const auto& name : names) {
+      const std::string file = table + "/" + name;
+      const bool ours = name.starts_with("part-") && (name.ends_with(".parquet") || name.ends_with(".parquet.part"));
+      const bool named = std::any_of(manifest_->segments.begin(), manifest_->segments.end(),
+                                     [&](const auto& e) { return e.file == file; });
+      if (ours && !named) PJ_TRY(env_.remove(directory_ + "/" + file));
+    }
+  }
+  return base::ok_status();
+}
+
+base::Status EngineImpl::start() {
+  PJ_TRY(load_manifest());
+  PJ_TRY(recover());
+  PJ_TRY(remove_strays());
+  oldest_ = std::chrono::steady_clock::now();
+  if (!options_.threads) return base::ok_status();
+  writer_ = std::thread([this] { write_loop(); });
+  keeper_ = std::thread([this] { keep_loop(); });
+  return base::ok_status();
+}
+
+// ---- submit ----
+
+Receipt EngineImpl::refuse(Outcome outcome, std::string_view source, std::string why) {
+  if (outcome == Outcome::kRefused) ++stats_.refused_blocks;
+  if (outcome == Outcome::kBusy || outcome == Outcome::kNoSpace) ++stats_.busy_blocks;
+  return {outcome, chains_.stored_through(source), std::move(why)};
+}
+
+std::string EngineImpl::too_much(std::size_t bytes) const {
+  if (stats_.waiting_bytes + bytes > options_.waiting_bytes) return "the log does not keep up";
+  if (stats_.tail_bytes + bytes > options_.tail_bytes) return "sealing does not keep up";
+  if (log_->bytes_in_use() > options_.log_bytes) return "the log is full until more of it is sealed";
+  return {};
+}
+
+void EngineImpl::submit(std::string block, Durability durability, Done done) {
+  const auto bytes = std::make_shared<const std::string>(std::move(block));
+  const auto view = BlockView::open(*bytes, "block");
+  base::Status sound = view.ok() ? view->check() : base::Status(view.error());
+  if (!sound.ok()) {
+    Receipt receipt;
+    {
+      const Lock lock(mutex_);
+      receipt = refuse(Outcome::kRefused, {}, sound.error().message());
+    }
+    return done(receipt);
+  }
+  const BlockKey key = view->key();
+  Receipt receipt;
+  bool wait = false;
+  {
+    Lock lock(mutex_);
+    if (const std::string why = too_much(bytes->size()); stopped_ || closing_ || !why.empty()) {
+      receipt = stopped_ || closing_ ? Receipt{Outcome::kStopped, chains_.stored_through(key.source), stats_.stopped}
+                                     : refuse(Outcome::kBusy, key.source, why);
+    } else {
+      switch (chains_.admit(key)) {
+        case Admission::kStored:
+          ++stats_.repeated_blocks;
+          receipt = {Outcome::kAlreadyStored, chains_.stored_through(key.source), {}};
+          break;
+        case Admission::kBroken:
+          receipt = refuse(Outcome::kRefused, key.source,
+                           "the block follows number " + std::to_string(key.after_seq) + " of its source, but " +
+                               std::to_string(chains_.accepted_through(key.source)) +
+                               " is the last one taken; send on from there");
+          break;
+        case Admission::kTooMany:
+          receipt = refuse(Outcome::kRefused, key.source, "there are too many sources");
+          break;
+        case Admission::kInFlight:
+          ++stats_.repeated_blocks;
+          waiting_.push_back({{}, durability, std::string(key.source), 0, {}, std::move(done)});
+          wait = true;
+          break;
+        case Admission::kNew:
+          waiting_.push_back({bytes,
+                              durability,
+                              std::string(key.source),
+                              key.last_seq,
+                              {0, view->table(), view->rows(), view->first_ns(), view->last_ns(), {}, bytes},
+                              std::move(done)});
+          stats_.waiting_bytes += bytes->size();
+          wait = true;
+          break;
+      }
+    }
+    if (wait && !options_.threads) {
+      while (write_one_group(lock)) {
+      }
+    }
+  }
+  if (!wait) return done(receipt);
+  if (options_.threads) wake_writer_.notify_one();
+}
+
+// ---- writing ----
+
+std::vector<Waiting> EngineImpl::take_group() {
+  std::vector<Waiting> group;
+  std::size_t bytes = 0;
+  while (!waiting_.empty()) {
+    const std::size_t next = waiting_.front().bytes ? waiting_.front().bytes->size() : 0;
+    if (bytes != 0 && bytes + next > options_.group_bytes) break;
+    bytes += next;
+    group.push_back(std::move(waiting_.front()));
+    waiting_.pop_front();
+  }
+  stats_.waiting_bytes -= bytes;
+  return group;
+}
+
+base::Status EngineImpl::write_group(std::vector<Waiting>& group, Outcome& fault) {
+  std::vector<std::string_view> blocks;
+  std::uint64_t bytes = 0;
+  auto sync = base::Sync::kNone;
+  for (const Waiting& w : group) {
+    if (w.bytes == nullptr || w.durability == Durability::kMemory) continue;
+    blocks.push_back(*w.bytes);
+    bytes += w.bytes->size();
+    if (w.durability == Durability::kDurable) sync = base::Sync::kData;
+  }
+  // A repeated block waits for one that may only be buffered.
+  if (blocks.empty()) return log_->unsynced_bytes() != 0 ? log_->sync() : base::ok_status();
+  fault = Outcome::kNoSpace;
+  PJ_TRY(log_->make_room(bytes));
+  fault = Outcome::kStopped;
+  std::uint64_t entry = log_->next_entry();
+  std::vector<LogPlace> places;
+  PJ_TRY(log_->append(blocks, sync, places));
+  std::size_t i = 0;
+  for (Waiting& w : group) {
+    if (w.bytes == nullptr || w.durability == Durability::kMemory) continue;
+    w.tail.entry = entry++;
+    w.tail.place = places[i++];
+  }
+  return base::ok_status();
+}
+
+void EngineImpl::publish(std::vector<Waiting>& group) {
+  if (tail_.empty()) oldest_ = std::chrono::steady_clock::now();
+  for (Waiting& w : group) {
+    if (w.bytes == nullptr) continue;
+    chains_.mark_stored(w.source, w.last_seq);
+    ++stats_.blocks;
+    stats_.rows += w.tail.rows;
+    stats_.bytes += w.bytes->size();
+    stats_.tail_bytes += w.bytes->size();
+    tail_rows_[static_cast<std::size_t>(w.tail.table)] += w.tail.rows;
+    tail_.push_back(std::move(w.tail));
+  }
+  ++stats_.groups;
+  stats_.unsynced_bytes = log_->unsynced_bytes();
+}
+
+void EngineImpl::fail_all(Lock& lock, std::vector<Waiting> group, Outcome outcome, const std::string& why) {
+  std::move(waiting_.begin(), waiting_.end(), std::back_inserter(group));
+  waiting_.clear();
+  stats_.waiting_bytes = 0;
+  chains_.forget_accepted();
+  if (outcome == Outcome::kStopped) stopped_ = true, stats_.stopped = why;
+  std::vector<Receipt> receipts;
+  for (const Waiting& w : group) receipts.push_back(refuse(outcome, w.source, why));
+  lock.unlock();
+  for (std::size_t i = 0; i < group.size(); ++i) group[i].done(receipts[i]);
+  lock.lock();
+}
+
+// False: nothing was waiting.
+bool EngineImpl::write_one_group(Lock& lock) {
+  std::vector<Waiting> group = take_group();
+  if (group.empty()) return false;
+  lock.unlock();
+  Outcome fault = Outcome::kStopped;
+  const base::Status written = write_group(group, fault);
+  lock.lock();
+  if (!written.ok()) return fail_all(lock, std::move(group), fault, written.error().message()), true;
+  publish(group);
+  std::vector<std::uint64_t> marks;
+  for (const Waiting& w : group) marks.push_back(chains_.stored_through(w.source));
+  const bool seal = due_table().has_value();
+  lock.unlock();
+  if (seal) wake_keeper_.notify_one();
+  for (std::size_t i = 0; i < group.size(); ++i)
+    group[i].done({group[i].bytes ? Outcome::kStored : Outcome::kAlreadyStored, marks[i], {}});
+  lock.lock();
+  return true;
+}
+
+void EngineImpl::write_loop() {
+  Lock lock(mutex_);
+  for (;;) {
+    if (write_one_group(lock)) continue;
+    if (closing_) break;
+    const bool woken = wake_writer_.wait_for(lock, std::chrono::milliseconds(500),
+                                             [&] { return closing_ || !waiting_.empty(); });
+    if (woken || stopped_ || log_->unsynced_bytes() == 0) continue;
+    lock.unlock();
+    const base::Status synced = log_->sync();
+    lock.lock();
+    stats_.unsynced_bytes = log_->unsynced_bytes();
+    if (!synced.ok()) fail_all(lock, {}, Outcome::kStopped, synced.error().message());
+  }
+  // Nothing more may be written; what is buffered is brought to the disk.
+  if (!stopped_ && log_->unsynced_bytes() != 0) (void)log_->sync().ok();
+}
+
+// ---- sealing ----
+
+std::optional<Table> EngineImpl::due_table() const {
+  const auto most = std::max_element(tail_rows_.begin(), tail_rows_.end());
+  const auto table = static_cast<Table>(most - tail_rows_.begin());
+  if (*most >= options_.seal_rows) return table;
+  if (tail_.empty()) return std::nullopt;
+  const bool much = stats_.tail_bytes > options_.tail_bytes / 2;
+  if (much) return table;
+  const auto age = std::chrono::duration<double>(std::chrono::steady_clock::now() - oldest_).count();
+  const bool old = age >= options_.seal_seconds || log_->bytes_in_use() > options_.log_bytes / 2;
+  // The oldest holds the log back.
+  return old ? std::optional(tail_.front().table) : std::nullopt;
+}
+
+base::Status EngineImpl::write_manifest(const Manifest& manifest) {
+  return base::write_atomically(env_, directory_ + "/" + std::string(kManifestFile), to_json(manifest));
+}
+
+base::Status EngineImpl::seal_table(Table table) {
+  const std::lock_guard sealing(sealing_);
+  std::vector<TailBlock> blocks;
+  std::shared_ptr<const Manifest> before;
+  {
+    const Lock lock(mutex_);
+    std::uint64_t rows = 0;
+    for (const TailBlock& b : tail_) {
+      if (b.table != table || rows >= options_.seal_rows) continue;
+      blocks.push_back(b);
+      rows += b.rows;
+    }
+    before = manifest_;
+  }
+  if (blocks.empty()) return base::ok_status();
+  auto after = std::make_shared<Manifest>(*before);
+  TableMark& mark = after->tables.at(std::string(schema_of(table).name));
+  ++mark.parts;
+  PJ_ASSIGN(auto segment, seal_blocks(env_, directory_, table, blocks, mark.parts,
+                                      {options_.group_rows, options_.encoding}));
+  const std::uint64_t bytes = segment.summary.bytes;
+  after->segments.push_back(std::move(segment));
+  sort_segments(*after);
+  std::uint64_t oldest_needed = 0;
+  {
+    const Lock lock(mutex_);
+    oldest_needed = log_->current_segment();
+    const std::size_t sealed = blocks.size();
+    std::size_t seen = 0;
+    for (const TailBlock& b : tail_) {
+      const bool is_sealed = b.table == table && seen++ < sealed;
+      if (!is_sealed && b.entry != 0) oldest_needed = std::min(oldest_needed, b.place.segment);
+    }
+    for (const TailBlock& b : blocks) mark.sealed_entry = std::max(mark.sealed_entry, b.entry);
+    after->sources = chains_.stored();
+    after->log = log_->start_of(oldest_needed);
+  }
+  PJ_TRY(write_manifest(*after));
+  {
+    const Lock lock(mutex_);
+    manifest_ = after;
+    std::size_t left = blocks.size();
+    std::erase_if(tail_, [&](const TailBlock& b) {
+      if (b.table != table || left == 0) return false;
+      --left;
+      stats_.tail_bytes -= b.bytes != nullptr ? b.bytes->size() : 0;
+      tail_rows_[static_cast<std::size_t>(table)] -= b.rows;
+      stats_.sealed_rows += b.rows;
+      return true;
+    });
+    oldest_ = std::chrono::steady_clock::now();
+    stats_.sealed_bytes += bytes;
+    ++stats_.sealed_files;
+  }
+  PJ_TRY(log_->release(oldest_needed));
+  return options_.threads ? log_->prepare() : base::ok_status();
+}
+
+base::Status EngineImpl::seal_all() {
+  for (std::size_t t = 0; t < kTableCount; ++t) {
+    std::uint64_t rows = 0;
+    {
+      const Lock lock(mutex_);
+      rows = tail_rows_[t];
+    }
+    // Parts of seal_rows each; what comes meanwhile is left for later.
+    for (std::uint64_t done = 0; done < rows; done += options_.seal_rows)
+      PJ_TRY(seal_table(static_cast<Table>(t)));
+  }
+  return base::ok_status();
+}
+
+void EngineImpl::keep_loop() {
+  Lock lock(mutex_);
+  while (!closing_) {
+    const auto due = due_table();
+    if (!due) {
+      wake_keeper_.wait_for(lock, std::chrono::milliseconds(200));
+      continue;
+    }
+    lock.unlock();
+    const base::Status sealed = seal_table(*due);
+    lock.lock();
+    stats_.sealing_fault = sealed.ok() ? std::string{} : sealed.error().message();
+    // A full disk may get room again; nothing is lost meanwhile, the log has it.
+    if (!sealed.ok()) wake_keeper_.wait_for(lock, std::chrono::seconds(1), [&] { return closing_; });
+  }
+}
+
+// ---- looking ----
+
+Snapshot EngineImpl::snapshot() const {
+  const Lock lock(mutex_);
+  return {manifest_, tail_};
+}
+
+EngineStats EngineImpl::stats() const {
+  const Lock lock(mutex_);
+  EngineStats s = stats_;
+  for (const auto rows : tail_rows_) s.tail_rows += rows;
+  s.sources = chains_.size();
+  s.log_bytes = log_->bytes_in_use();
+  return s;
+}
+
+}  // namespace
+
+std::string_view name_of(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::kStored:
+      return "stored";
+    case Outcome::kAlreadyStored:
+      return "already stored";
+    case Outcome::kBusy:
+      return "busy";
+    case Outcome::kNoSpace:
+      return "no space";
+    case Outcome::kRefused:
+      return "refused";
+    case Outcome::kStopped:
+      return "stopped";
+  }
+  return "unknown";
+}
+
+Receipt Engine::store(std::string block, Durability durability) {
+  std::mutex mutex;
+  std::condition_variable answered;
+  std::optional<Receipt> receipt;
+  submit(std::move(block), durability, [&](const Receipt& r) {
+    const std::lock_guard lock(mutex);
+    receipt = r;
+    answered.notify_one();
+  });
+  std::unique_lock lock(mutex);
+  answered.wait(lock, [&] { return receipt.has_value(); });
+  return *receipt;
+}
+
+base::Result<std::unique_ptr<Engine>> Engine::open(base::Env& env, const std::string& directory,
+                                                   EngineOptions options) {
+  const bool is_store = env.exists(directory + "/" + std::string(kManifestFile));
+  PJ_ASSIGN(const auto names, env.list(directory));
+  const bool empty = names.empty() || (names.size() == 1 && names[0] == "catalog/");
+  if (!is_store && !empty) {
+    return base::bad_input("open a store", directory, "the folder holds other files ('" + names[0] + "')",
+                           "Choose an empty or new folder for --store");
+  }
+  PJ_TRY(env.create_directories(directory + "/catalog"));
+  std::optional<StoreLock> lock;
+  if (options.lock) {
+    PJ_ASSIGN(auto taken, StoreLock::acquire(directory + "/catalog/writer.lock"));
+    lock.emplace(std::move(taken));
+  }
+  auto engine = std::make_unique<EngineImpl>(env, directory, std::move(options), std::move(lock));
+  PJ_TRY(engine->start());
+  return std::unique_ptr<Engine>(std::move(engine));
+}
+
+}  // namespace perjoule::bus

@@ -1,0 +1,34 @@
+#include "bus/seal.hpp"
+
+#include <fmt/format.h>
+
+#include "bus/block_merge.hpp"
+
+namespace perjoule::bus {
+
+std::string log_directory_of(const std::string& directory) { return directory + "/wal"; }
+
+std::string segment_file_name(Table table, std::uint64_t part) {
+  return fmt::format("{}/part-{:06}.parquet", schema_of(table).name, part);
+}
+
+base::Result<SegmentEntry> seal_blocks(base::Env& env, const std::string& directory, Table table,
+                                       const std::vector<TailBlock>& blocks, std::uint64_t part,
+                                       const SealOptions& options) {
+  BlockMerge merge(table);
+  for (const TailBlock& block : blocks) {
+    PJ_ASSIGN(const auto bytes, bytes_of(env, log_directory_of(directory), block));
+    PJ_ASSIGN(const auto view, BlockView::open(*bytes, "log entry " + std::to_string(block.entry)));
+    PJ_TRY(merge.add(view));
+  }
+  const std::string file = segment_file_name(table, part);
+  PJ_ASSIGN(auto writer, ParquetWriter::create(env, directory + "/" + file, schema_of(table)));
+  PJ_TRY(merge.for_each_batch(options.group_rows, [&](const Batch& batch) -> base::Status {
+    PJ_ASSIGN(auto group, encode_row_group(schema_of(table), batch, options.encoding));
+    return writer.append(std::move(group));
+  }));
+  PJ_ASSIGN(auto summary, writer.seal());
+  return SegmentEntry{std::string(schema_of(table).name), file, std::move(summary)};
+}
+
+}  // namespace perjoule::bus
