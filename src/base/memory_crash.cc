@@ -119,15 +119,13 @@ Landing first_sectors(const Step& write, std::uint64_t count) {
   return landing;
 }
 
-// Every sector, or every page, for itself.
+// Every page for itself: lost, whole, or each of its sectors for itself.
 Landing scattered(const Step& write, Rng& rng) {
   Landing landing{std::vector<bool>(write.sectors()), 0};
-  const bool whole_pages = rng.below(2) == 0;
-  bool lands = false;
+  std::uint64_t fate = 0;
   for (std::size_t s = 0; s < landing.sectors.size(); ++s) {
-    const bool starts = !whole_pages || s == 0 || (write.first_sector() + s) % kSectorsPerPage == 0;
-    if (starts) lands = rng.below(2) == 0;
-    landing.sectors[s] = lands;
+    if (s == 0 || (write.first_sector() + s) % kSectorsPerPage == 0) fate = rng.below(3);
+    landing.sectors[s] = fate == 1 || (fate == 2 && rng.below(2) == 0);
   }
   return landing;
 }
