@@ -13,7 +13,7 @@ import sys
 
 from repository import ROOT, files, finish, relative
 
-THIRD_PARTY = re.compile(r"^(fmt|CLI|toml\+\+|toml|nlohmann|Eigen|zstd|zlib|xxhash|boost|benchmark|simgrid|duckdb)\b")
+THIRD_PARTY = re.compile(r"^(fmt|CLI|toml\+\+|toml|nlohmann|Eigen|zstd|zlib|xxhash|liburing|boost|benchmark|simgrid|duckdb)\b")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 KEYS = {"NAME", "LAYER", "DEPS", "SOURCES", "TESTS", "LIBS", "TEST_LIBS", "TEST_DEPS"}
 

@@ -1,58 +1,21 @@
 #include "base/env.hpp"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
+#include <mutex>
+
+#include "base/posix_file.hpp"
 
 namespace perjoule::base {
 namespace {
 
 namespace fs = std::filesystem;
-
-Error os_error(std::string what, const std::string& path, int code) {
-  std::string hint;
-  if (code == ENOSPC || code == EDQUOT) hint = "Free space there or choose another --store";
-  if (code == EACCES || code == EPERM || code == EROFS) hint = "Choose a folder you may write to";
-  const ErrorKind kind = code == ENOENT ? ErrorKind::kMissing : ErrorKind::kIo;
-  return {kind, std::move(what), path, std::strerror(code), std::move(hint)};
-}
-
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd) : fd_(fd) {}
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-  ~FileDescriptor() { close_now(); }
-  int get() const { return fd_; }
-  int close_now() {
-    const int fd = std::exchange(fd_, -1);
-    return fd < 0 ? 0 : ::close(fd);
-  }
-
- private:
-  int fd_;
-};
-
-Status sync_directory(const std::string& directory) {
-  FileDescriptor fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (fd.get() < 0 || ::fsync(fd.get()) != 0) return os_error("sync a directory", directory, errno);
-  return ok_status();
-}
-
-Status write_all(int fd, const std::string& path, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return os_error("write a file", path, errno);
-    bytes.remove_prefix(static_cast<std::size_t>(n));
-  }
-  return ok_status();
-}
 
 class PosixPendingFile final : public PendingFile {
  public:
@@ -70,8 +33,7 @@ class PosixPendingFile final : public PendingFile {
     if (fd_.close_now() != 0) return os_error("close a file", temporary_, errno);
     if (::rename(temporary_.c_str(), final_.c_str()) != 0) return os_error("rename a file", final_, errno);
     committed_ = true;
-    const auto parent = fs::path(final_).parent_path();
-    return sync_directory(parent.empty() ? "." : parent.string());
+    return sync_folder(parent_of(final_));
   }
 
  private:
@@ -79,6 +41,41 @@ class PosixPendingFile final : public PendingFile {
   std::string temporary_;
   std::string final_;
   bool committed_ = false;
+};
+
+class PosixReadableFile final : public ReadableFile {
+ public:
+  PosixReadableFile(FileDescriptor fd, std::string path, std::uint64_t bytes)
+      : fd_(std::move(fd)), path_(std::move(path)), size_(bytes) {}
+  PosixReadableFile(const PosixReadableFile&) = delete;
+  PosixReadableFile& operator=(const PosixReadableFile&) = delete;
+  ~PosixReadableFile() override {
+    if (mapped_ != nullptr) ::munmap(mapped_, static_cast<std::size_t>(size_));
+  }
+
+  std::uint64_t size() const override { return size_; }
+
+  Status read(std::uint64_t offset, std::span<char> into) const override {
+    return read_at_all(fd_.get(), path_, offset, into);
+  }
+
+  Result<std::string_view> map() override {
+    const std::scoped_lock lock(mutex_);
+    const auto bytes = static_cast<std::size_t>(size_);
+    if (mapped_ == nullptr && bytes != 0) {
+      void* const at = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd_.get(), 0);
+      if (at == MAP_FAILED) return os_error("map a file", path_, errno);
+      mapped_ = at;
+    }
+    return std::string_view(static_cast<const char*>(mapped_), bytes);
+  }
+
+ private:
+  FileDescriptor fd_;
+  std::string path_;
+  std::uint64_t size_;
+  std::mutex mutex_;
+  void* mapped_ = nullptr;
 };
 
 class PosixEnv final : public Env {
@@ -103,9 +100,12 @@ class PosixEnv final : public Env {
   }
 
   Status create_directories(const std::string& path) override {
+    std::vector<std::string> made;
+    for (std::string at = path; !exists(at); at = parent_of(at)) made.push_back(at);
     std::error_code ec;
     fs::create_directories(path, ec);
     if (ec) return os_error("create a folder", path, ec.value());
+    for (const std::string& folder : made) PJ_TRY(sync_folder(parent_of(folder)));
     return ok_status();
   }
 
@@ -131,6 +131,27 @@ class PosixEnv final : public Env {
     return ::stat(path.c_str(), &st) == 0;
   }
 
+  Result<std::unique_ptr<LogFile>> create_log(const std::string& path, std::uint64_t size) override {
+    return create_posix_log(path, size);
+  }
+  Result<std::unique_ptr<LogFile>> open_log(const std::string& path) override { return open_posix_log(path); }
+  Result<std::unique_ptr<LogFile>> open_log_for_reading(const std::string& path) override {
+    return open_posix_log_for_reading(path);
+  }
+
+  Result<std::unique_ptr<ReadableFile>> open_file(const std::string& path) override {
+    FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (fd.get() < 0) return os_error("open a file", path, errno);
+    struct stat st {};
+    if (::fstat(fd.get(), &st) != 0) return os_error("look at a file", path, errno);
+    if (!S_ISREG(st.st_mode)) return bad_input("open a file", path, "it is no regular file");
+    const auto size = static_cast<std::uint64_t>(st.st_size);
+    return std::unique_ptr<ReadableFile>(std::make_unique<PosixReadableFile>(std::move(fd), path, size));
+  }
+
+  Status rename(const std::string& from, const std::string& to) override { return rename_durably(from, to); }
+  Status sync_directory(const std::string& path) override { return sync_folder(path); }
+
  private:
   static Result<std::string> read_all(int fd, const std::string& path, std::size_t expected,
                                       std::uint64_t limit) {
@@ -154,25 +175,30 @@ class PosixEnv final : public Env {
   }
 };
 
-class FaultPendingFile final : public PendingFile {
- public:
-  FaultPendingFile(FaultEnv& env, std::unique_ptr<PendingFile> target)
-      : env_(env), target_(std::move(target)) {}
-  Status append(std::string_view bytes) override {
-    PJ_TRY(env_.step());
-    return target_->append(bytes);
-  }
-  Status commit() override {
-    PJ_TRY(env_.step());
-    return target_->commit();
-  }
+}  // namespace
 
- private:
-  FaultEnv& env_;
-  std::unique_ptr<PendingFile> target_;
-};
+namespace {
+
+Error refused(const std::string& what, const std::string& path) {
+  return io_error(what, path, "this Env has none of it");
+}
 
 }  // namespace
+
+Result<std::unique_ptr<LogFile>> Env::create_log(const std::string& path, std::uint64_t) {
+  return refused("create a log", path);
+}
+Result<std::unique_ptr<LogFile>> Env::open_log(const std::string& path) {
+  return refused("open a log", path);
+}
+Result<std::unique_ptr<LogFile>> Env::open_log_for_reading(const std::string& path) {
+  return refused("open a log", path);
+}
+Result<std::unique_ptr<ReadableFile>> Env::open_file(const std::string& path) {
+  return refused("open a file", path);
+}
+Status Env::rename(const std::string& from, const std::string&) { return refused("rename a file", from); }
+Status Env::sync_directory(const std::string& path) { return refused("sync a directory", path); }
 
 Env& posix_env() {
   static PosixEnv env;
@@ -225,25 +251,5 @@ Result<std::vector<std::string>> list_recursive(Env& env, const std::string& dir
   std::sort(out.begin(), out.end());
   return out;
 }
-
-Status FaultEnv::step() {
-  ++count_;
-  if (armed_ && count_ >= fail_at_) return error_;
-  return ok_status();
-}
-Result<std::string> FaultEnv::read_file(const std::string& path, std::uint64_t limit) {
-  return target_.read_file(path, limit);
-}
-Result<std::unique_ptr<PendingFile>> FaultEnv::create(const std::string& path) {
-  PJ_TRY(step());
-  PJ_ASSIGN(auto file, target_.create(path));
-  return std::unique_ptr<PendingFile>(std::make_unique<FaultPendingFile>(*this, std::move(file)));
-}
-Status FaultEnv::create_directories(const std::string& path) { return target_.create_directories(path); }
-Result<std::vector<std::string>> FaultEnv::list(const std::string& directory) {
-  return target_.list(directory);
-}
-Status FaultEnv::remove(const std::string& path) { return target_.remove(path); }
-bool FaultEnv::exists(const std::string& path) { return target_.exists(path); }
 
 }  // namespace perjoule::base

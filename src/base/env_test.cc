@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <string>
 
+#include "base/fault_env.hpp"
 #include "base/gzip.hpp"
 #include "base/rng.hpp"
 

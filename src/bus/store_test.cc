@@ -8,6 +8,7 @@
 #include <fstream>
 #include <map>
 
+#include "base/fault_env.hpp"
 #include "bus/hash.hpp"
 #include "bus/test_rows.hpp"
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/fault_env.hpp"
+
 namespace perjoule::backends::intake {
 namespace {
 
