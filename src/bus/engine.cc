@@ -119,7 +119,6 @@ base::Status EngineImpl::load_manifest() {
   }
   for (std::size_t t = 0; t < kTableCount; ++t) {
     const std::string name(schema_of(static_cast<Table>(t)).name);
-    PJ_TRY(env_.create_directories(directory_ + "/" + name));
     // A store that was written at once has files but no marks yet.
     const auto [mark, is_new] = manifest.tables.try_emplace(name);
     for (const auto& e : manifest.segments) mark->second.parts += is_new && e.table == name ? 1U : 0U;
@@ -127,7 +126,10 @@ base::Status EngineImpl::load_manifest() {
   manifest.complete = false;
   manifest_ = std::make_shared<const Manifest>(std::move(manifest));
   for (const auto& [source, last] : manifest_->sources) chains_.mark_stored(source, last);
-  return write_manifest(*manifest_);
+  // The manifest first: from here on the folder is a store, whatever else is in it.
+  PJ_TRY(write_manifest(*manifest_));
+  for (const auto& table : table_names()) PJ_TRY(env_.create_directories(directory_ + "/" + table));
+  return base::ok_status();
 }
 
 base::Status EngineImpl::recover() {

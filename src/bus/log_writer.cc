@@ -32,7 +32,9 @@ base::Result<std::unique_ptr<LogWriter>> LogWriter::open(base::Env& env, std::st
   log->segments_ = end.segments;
   PJ_CHECK(!log->segments_.empty() && log->segments_.back().segment == end.segment);
   for (const auto& name : names) {
-    if (name.starts_with(kSpare)) log->spares_.push_back(directory + "/" + name);
+    // One that a crash left half made.
+    if (name.ends_with(".part")) PJ_TRY(env.remove(directory + "/" + name));
+    if (name.starts_with(kSpare) && name.ends_with(".log")) log->spares_.push_back(directory + "/" + name);
     const std::uint64_t number = log_segment_number(name);
     if (number == 0) continue;
     // Before the start: released, but the crash came first. Behind the end: its first group was lost.
