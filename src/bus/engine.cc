@@ -64,6 +64,10 @@ class EngineImpl final : public Engine {
   // ---- start ----
   base::Status load_manifest();
   base::Status recover();
+  void mark_on_disk(std::string_view source, std::uint64_t last_seq) {
+    chains_.mark_stored(source, last_seq);
+    chains_.mark_written(source);
+  }
   base::Status remove_strays() const;
 
   // ---- submit ----
@@ -76,6 +80,7 @@ class EngineImpl final : public Engine {
   std::vector<Waiting> take_group();
   base::Status write_group(std::vector<Waiting>& group, Outcome& fault);
   void publish(std::vector<Waiting>& group);
+  void note_sync();
   void fail_all(Lock& lock, std::vector<Waiting> group, Outcome outcome, const std::string& why);
 
   // ---- sealing: the keeper thread, or seal_all() without threads ----
@@ -125,7 +130,7 @@ base::Status EngineImpl::load_manifest() {
   }
   manifest.complete = false;
   manifest_ = std::make_shared<const Manifest>(std::move(manifest));
-  for (const auto& [source, last] : manifest_->sources) chains_.mark_stored(source, last);
+  for (const auto& [source, last] : manifest_->sources) mark_on_disk(source, last);
   // The manifest first: from here on the folder is a store, whatever else is in it.
   PJ_TRY(write_manifest(*manifest_));
   for (const auto& table : table_names()) PJ_TRY(env_.create_directories(directory_ + "/" + table));
@@ -135,7 +140,7 @@ base::Status EngineImpl::load_manifest() {
 base::Status EngineImpl::recover() {
   const auto on_block = [&](const LogEntry& entry) -> base::Status {
     PJ_ASSIGN(const auto view, BlockView::open(entry.block, "log entry " + std::to_string(entry.number)));
-    chains_.mark_stored(view.key().source, view.key().last_seq);
+    mark_on_disk(view.key().source, view.key().last_seq);
     if (entry.number <= manifest_->tables.at(std::string(schema_of(view.table()).name)).sealed_entry)
       return base::ok_status();
     tail_.push_back({entry.number, view.table(), view.rows(), view.first_ns(), view.last_ns(), entry.place, {}});
@@ -147,6 +152,7 @@ base::Status EngineImpl::recover() {
   };
   PJ_ASSIGN(const LogEnd end, read_log(env_, log_directory_of(directory_), manifest_->log, on_block));
   recovery_.torn = end.torn;
+  chains_.mark_synced();
   PJ_ASSIGN(log_, LogWriter::open(env_, log_directory_of(directory_), end, options_.log));
   return base::ok_status();
 }
@@ -301,6 +307,7 @@ void EngineImpl::publish(std::vector<Waiting>& group) {
   for (Waiting& w : group) {
     if (w.bytes == nullptr) continue;
     chains_.mark_stored(w.source, w.last_seq);
+    if (w.durability != Durability::kMemory) chains_.mark_written(w.source);
     ++stats_.blocks;
     stats_.rows += w.tail.rows;
     stats_.bytes += w.bytes->size();
@@ -309,7 +316,12 @@ void EngineImpl::publish(std::vector<Waiting>& group) {
     tail_.push_back(std::move(w.tail));
   }
   ++stats_.groups;
+  note_sync();
+}
+
+void EngineImpl::note_sync() {
   stats_.unsynced_bytes = log_->unsynced_bytes();
+  if (stats_.unsynced_bytes == 0) chains_.mark_synced();
 }
 
 void EngineImpl::fail_all(Lock& lock, std::vector<Waiting> group, Outcome outcome, const std::string& why) {
@@ -357,7 +369,7 @@ void EngineImpl::write_loop() {
     lock.unlock();
     const base::Status synced = log_->sync();
     lock.lock();
-    stats_.unsynced_bytes = log_->unsynced_bytes();
+    note_sync();
     if (!synced.ok()) fail_all(lock, {}, Outcome::kStopped, synced.error().message());
   }
   // Nothing more may be written; what is buffered is brought to the disk.
@@ -417,7 +429,7 @@ base::Status EngineImpl::seal_table(Table table) {
       if (!is_sealed && b.entry != 0) oldest_needed = std::min(oldest_needed, b.place.segment);
     }
     for (const TailBlock& b : blocks) mark.sealed_entry = std::max(mark.sealed_entry, b.entry);
-    after->sources = chains_.stored();
+    after->sources = chains_.synced();
     after->log = log_->start_of(oldest_needed);
   }
   PJ_TRY(write_manifest(*after));

@@ -26,7 +26,7 @@ namespace perjoule::bus {
 enum class Durability : std::uint8_t {
   kDurable,   // it is on the disk
   kBuffered,  // the operating system has it; on the disk within a second
-  kMemory,    // the engine has it; a crash loses it. For tests and what may be lost.
+  kMemory,    // the engine has it. A crash may lose it, and take again what is sent again: for tests
 };
 
 struct EngineOptions {

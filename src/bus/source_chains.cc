@@ -40,10 +40,22 @@ std::uint64_t SourceChains::accepted_through(std::string_view source) const {
   return found == marks_.end() ? 0 : found->second.accepted;
 }
 
-std::map<std::string, std::uint64_t> SourceChains::stored() const {
+void SourceChains::mark_written(std::string_view source) {
+  const auto found = marks_.find(source);
+  if (found == marks_.end()) return;
+  found->second.written = found->second.stored;
+  written_.push_back(&found->second);
+}
+
+void SourceChains::mark_synced() {
+  for (Marks* m : written_) m->synced = m->written;
+  written_.clear();
+}
+
+std::map<std::string, std::uint64_t> SourceChains::synced() const {
   std::map<std::string, std::uint64_t> out;
   for (const auto& [source, m] : marks_) {
-    if (m.stored != 0) out.emplace(source, m.stored);
+    if (m.synced != 0) out.emplace(source, m.synced);
   }
   return out;
 }
