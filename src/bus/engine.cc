@@ -81,6 +81,7 @@ class EngineImpl final : public Engine {
   base::Status write_group(std::vector<Waiting>& group, Outcome& fault);
   void publish(std::vector<Waiting>& group);
   void note_sync();
+  base::Status sync_log();
   void fail_all(Lock& lock, std::vector<Waiting> group, Outcome outcome, const std::string& why);
 
   // ---- sealing: the keeper thread, or seal_all() without threads ----
@@ -107,6 +108,7 @@ class EngineImpl final : public Engine {
   EngineStats stats_;
   bool closing_ = false, stopped_ = false;
   std::mutex sealing_;  // held by the one who seals
+  std::mutex log_io_;   // by the one who writes to the log or syncs it
 
   std::thread writer_, keeper_;
 };
@@ -343,7 +345,11 @@ bool EngineImpl::write_one_group(Lock& lock) {
   if (group.empty()) return false;
   lock.unlock();
   Outcome fault = Outcome::kStopped;
-  const base::Status written = write_group(group, fault);
+  base::Status written = base::ok_status();
+  {
+    const std::lock_guard writing(log_io_);
+    written = write_group(group, fault);
+  }
   lock.lock();
   if (!written.ok()) return fail_all(lock, std::move(group), fault, written.error().message()), true;
   publish(group);
@@ -367,13 +373,24 @@ void EngineImpl::write_loop() {
                                              [&] { return closing_ || !waiting_.empty(); });
     if (woken || stopped_ || log_->unsynced_bytes() == 0) continue;
     lock.unlock();
-    const base::Status synced = log_->sync();
+    const base::Status synced = sync_log();
     lock.lock();
-    note_sync();
     if (!synced.ok()) fail_all(lock, {}, Outcome::kStopped, synced.error().message());
   }
   // Nothing more may be written; what is buffered is brought to the disk.
-  if (!stopped_ && log_->unsynced_bytes() != 0) (void)log_->sync().ok();
+  lock.unlock();
+  if (!stopped_) (void)sync_log().ok();
+}
+
+// Brings to the disk what was only handed to the operating system.
+base::Status EngineImpl::sync_log() {
+  {
+    const std::lock_guard writing(log_io_);
+    if (log_->unsynced_bytes() != 0) PJ_TRY(log_->sync());
+  }
+  const Lock lock(mutex_);
+  note_sync();
+  return base::ok_status();
 }
 
 // ---- sealing ----
@@ -410,6 +427,9 @@ base::Status EngineImpl::seal_table(Table table) {
     before = manifest_;
   }
   if (blocks.empty()) return base::ok_status();
+  // A sealed file lasts, so the numbers that it holds must: a source whose blocks are in the file but not in
+  // the manifest would send them again.
+  PJ_TRY(sync_log());
   auto after = std::make_shared<Manifest>(*before);
   TableMark& mark = after->tables.at(std::string(schema_of(table).name));
   ++mark.parts;

@@ -123,7 +123,8 @@ base::Status LogWriter::append(std::span<const std::string_view> blocks, base::S
   end_.offset += group_.size();
   ++end_.next_group;
   end_.next_entry += blocks.size();
-  unsynced_bytes_ = sync == base::Sync::kData ? 0 : unsynced_bytes_ + group_.size();
+  if (sync == base::Sync::kNone) unsynced_bytes_ += group_.size();
+  if (sync == base::Sync::kData) unsynced_bytes_ = 0;
   if (sync == base::Sync::kData) durable_group_ = end_.next_group - 1;
   return base::ok_status();
 }

@@ -1,10 +1,11 @@
 // Appends groups of blocks to the log. One group is in flight at a time, so a whole group on the disk proves
 // that all before it are there too. Segments are written full once before they are used and then used again
 // and again, so that a durable write costs neither allocation nor a change of the file's size. Thread rule:
-// append() from one thread; release() and prepare() from another one at the same time. Ownership: the Env
+// make_room(), append() and sync() from one thread at a time; release() and prepare() from another one at the same time. Ownership: the Env
 // must outlive it. Units: bytes.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -62,7 +63,8 @@ class LogWriter {
   const std::string directory_;
   const LogOptions options_;
   LogEnd end_;
-  std::uint64_t durable_group_ = 0, unsynced_bytes_ = 0;
+  std::uint64_t durable_group_ = 0;
+  std::atomic<std::uint64_t> unsynced_bytes_ = 0;
   std::unique_ptr<base::LogFile> file_;
   base::PageBuffer group_;
   mutable std::mutex mutex_;  // below
