@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/readable_file.hpp"
 #include "base/result.hpp"
 
 namespace perjoule::base {
@@ -29,6 +30,9 @@ class Env {
   virtual ~Env() = default;
   // The whole file; kMissing if it is not there, kBadInput if it is larger than `limit` bytes.
   virtual Result<std::string> read_file(const std::string& path, std::uint64_t limit = 4ULL << 30) = 0;
+  // For files that are read in parts; kMissing if it is not there, kBadInput for what is no regular file.
+  // Unless an Env says otherwise: the whole file in memory.
+  virtual Result<std::unique_ptr<ReadableFile>> open_file(const std::string& path);
   virtual Result<std::unique_ptr<PendingFile>> create(const std::string& path) = 0;
   virtual Status create_directories(const std::string& path) = 0;
   // Names (not paths) of the entries, sorted; directories end in '/'. Empty if the directory is not there.
@@ -59,6 +63,7 @@ class FaultEnv final : public Env {
   std::uint64_t operations() const { return count_; }
 
   Result<std::string> read_file(const std::string& path, std::uint64_t limit) override;
+  Result<std::unique_ptr<ReadableFile>> open_file(const std::string& path) override;
   Result<std::unique_ptr<PendingFile>> create(const std::string& path) override;
   Status create_directories(const std::string& path) override;
   Result<std::vector<std::string>> list(const std::string& directory) override;
