@@ -20,6 +20,8 @@ struct ColumnSpec {
   std::string_view name;
   ColumnType type = ColumnType::kInt64;
   bool nullable = false;
+  bool bloom = false;  // text: with a Bloom filter per row group
+  int since = 1;  // the store format that brought the column; files of an older one lack it and read as NULL
 };
 
 struct TableSchema {

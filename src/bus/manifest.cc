@@ -24,6 +24,10 @@ Json json_of(const SegmentEntry& e) {
          {"rows", e.summary.rows},
          {"bytes", e.summary.bytes},
          {"xxh3_128", e.summary.xxh3_128}};
+  if (e.summary.tail.bytes != 0) {
+    j["footer_bytes"] = e.summary.tail.bytes;
+    j["footer_xxh3_128"] = e.summary.tail.xxh3_128;
+  }
   if (e.summary.time.known) {
     j["first_ns"] = e.summary.time.first_ns;
     j["last_ns"] = e.summary.time.last_ns;
@@ -65,12 +69,16 @@ bool get(const Json& j, const char* key, T& out) {
   return true;
 }
 
-bool read_segment(const Json& j, SegmentEntry& e) {
+bool read_segment(const Json& j, int format_version, SegmentEntry& e) {
   auto& s = e.summary;
   if (!j.is_object() || !get(j, "table", e.table) || !get(j, "file", e.file) || !get(j, "rows", s.rows) ||
       !get(j, "bytes", s.bytes) || !get(j, "xxh3_128", s.xxh3_128) || !is_segment_name(e.table, e.file)) {
     return false;
   }
+  const bool has_tail =
+      get(j, "footer_bytes", s.tail.bytes) && s.tail.bytes != 0 && get(j, "footer_xxh3_128", s.tail.xxh3_128);
+  if (format_version >= 2 && !has_tail) return false;
+  if (!has_tail) s.tail = {};
   s.time.known = get(j, "first_ns", s.time.first_ns) && get(j, "last_ns", s.time.last_ns);
   return true;
 }
@@ -110,7 +118,7 @@ bool read_body(const Json& j, Manifest& m) {
   }
   if (segments == j.end() || !segments->is_array()) return false;
   for (const auto& s : *segments) {
-    if (!read_segment(s, m.segments.emplace_back())) return false;
+    if (!read_segment(s, m.format_version, m.segments.emplace_back())) return false;
   }
   const auto log = j.find("log");
   return log == j.end() || (log->is_object() && read_log_part(*log, m));

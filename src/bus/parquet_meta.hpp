@@ -49,10 +49,21 @@ struct ChunkMeta {
   std::vector<PageMeta> pages;  // written as page index; empty after reading a footer
   std::int64_t offset_index_at = -1, column_index_at = -1;
   std::int32_t offset_index_bytes = 0, column_index_bytes = 0;
+  std::int64_t bloom_at = -1;  // Bloom filter: header and bits; -1: none
+  std::int32_t bloom_bytes = 0;
+  std::string bloom_xxh3_128;  // of these bytes, which have no checksum in Parquet
+};
+
+// What the rows of a group are sorted by, first column first.
+struct SortedBy {
+  std::size_t column = 0;
+  bool descending = false, nulls_first = false;
+  bool operator==(const SortedBy&) const = default;
 };
 
 struct GroupMeta {
   std::vector<ChunkMeta> columns;
+  std::vector<SortedBy> sorted_by;
   std::int64_t rows = 0;
   std::int64_t raw_bytes = 0, stored_bytes = 0;
   std::int64_t offset = 0;
@@ -71,6 +82,12 @@ struct FileMeta {
   std::vector<std::pair<std::string, std::string>> key_values;
 };
 
+// The hash of a file's last bytes, its page index and footer. No bytes: not known.
+struct TailHash {
+  std::uint64_t bytes = 0;
+  std::string xxh3_128;
+};
+
 struct PageHeader {
   PageType type = PageType::kDataV2;
   std::int32_t raw_bytes = 0, stored_bytes = 0;  // of the body
@@ -80,6 +97,9 @@ struct PageHeader {
   Encoding encoding = Encoding::kPlain;
   bool compressed = true;
 };
+
+// In a column chunk's key-value metadata: the hash of its Bloom filter.
+inline constexpr std::string_view kBloomHashKey = "perjoule.bloom_xxh3_128";
 
 void write_page_header(const PageHeader& header, std::string& out);
 void write_offset_index(const ChunkMeta& chunk, std::string& out);

@@ -99,6 +99,23 @@ bool read_statistics(ThriftReader& in, ChunkMeta& c) {
   return ok;
 }
 
+bool read_key_value(ThriftReader& in, std::pair<std::string, std::string>& kv) {
+  return fields(in, [&](int f, ThriftType t) {
+    if (f == 1) return text(in, t, kv.first);
+    if (f == 2) return text(in, t, kv.second);
+    return in.skip(t);
+  });
+}
+
+bool read_chunk_keys(ThriftReader& in, ThriftType type, ChunkMeta& c) {
+  return structs(in, type, [&] {
+    std::pair<std::string, std::string> kv;
+    if (!read_key_value(in, kv)) return false;
+    if (kv.first == kBloomHashKey) c.bloom_xxh3_128 = std::move(kv.second);
+    return true;
+  });
+}
+
 bool read_chunk_meta(ThriftReader& in, ChunkMeta& c) {
   return fields(in, [&](int f, ThriftType t) {
     switch (f) {
@@ -110,12 +127,18 @@ bool read_chunk_meta(ThriftReader& in, ChunkMeta& c) {
         return in.integer(t, c.raw_bytes);
       case 7:
         return in.integer(t, c.stored_bytes);
+      case 8:
+        return read_chunk_keys(in, t, c);
       case 9:
         return in.integer(t, c.data_offset);
       case 11:
         return in.integer(t, c.dictionary_offset);
       case 12:
         return in.begin_struct(t) && read_statistics(in, c);
+      case 14:
+        return in.integer(t, c.bloom_at);
+      case 15:
+        return in.integer32(t, c.bloom_bytes);
       default:
         return in.skip(t);
     }
@@ -143,6 +166,18 @@ bool read_chunk(ThriftReader& in, ChunkMeta& c) {
   return ok && has_meta;
 }
 
+bool read_sorting(ThriftReader& in, SortedBy& s) {
+  return fields(in, [&](int f, ThriftType t) {
+    std::int32_t column = 0;
+    if (f == 2) return in.flag(t, s.descending);
+    if (f == 3) return in.flag(t, s.nulls_first);
+    if (f != 1) return in.skip(t);
+    if (!in.integer32(t, column) || column < 0) return false;
+    s.column = static_cast<std::size_t>(column);
+    return true;
+  });
+}
+
 bool read_group(ThriftReader& in, GroupMeta& g) {
   return fields(in, [&](int f, ThriftType t) {
     switch (f) {
@@ -153,6 +188,9 @@ bool read_group(ThriftReader& in, GroupMeta& g) {
         return in.integer(t, g.raw_bytes);
       case 3:
         return in.integer(t, g.rows);
+      case 4:
+        return structs(
+            in, t, [&] { return read_sorting(in, g.sorted_by.emplace_back()); }, kMaxColumns);
       case 5:
         return in.integer(t, g.offset);
       case 6:
@@ -160,14 +198,6 @@ bool read_group(ThriftReader& in, GroupMeta& g) {
       default:
         return in.skip(t);
     }
-  });
-}
-
-bool read_key_value(ThriftReader& in, std::pair<std::string, std::string>& kv) {
-  return fields(in, [&](int f, ThriftType t) {
-    if (f == 1) return text(in, t, kv.first);
-    if (f == 2) return text(in, t, kv.second);
-    return in.skip(t);
   });
 }
 

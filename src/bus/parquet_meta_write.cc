@@ -30,6 +30,17 @@ void write_schema(const FileMeta& meta, ThriftWriter& out) {
   }
 }
 
+void write_key_values(int field, const std::vector<std::pair<std::string, std::string>>& pairs,
+                      ThriftWriter& out) {
+  out.begin_list(field, ThriftType::kStruct, pairs.size());
+  for (const auto& [key, value] : pairs) {
+    out.begin_element();
+    out.binary(1, key);
+    out.binary(2, value);
+    out.end_struct();
+  }
+}
+
 void write_statistics(const ChunkMeta& c, ThriftWriter& out) {
   out.begin_struct(12);
   out.i64(3, c.nulls);
@@ -62,9 +73,14 @@ void write_chunk_meta(const ChunkMeta& c, ThriftWriter& out) {
   out.i64(5, c.values);
   out.i64(6, c.raw_bytes);
   out.i64(7, c.stored_bytes);
+  if (c.bloom_at >= 0) write_key_values(8, {{std::string(kBloomHashKey), c.bloom_xxh3_128}}, out);
   out.i64(9, c.data_offset);
   if (dictionary) out.i64(11, c.dictionary_offset);
   write_statistics(c, out);
+  if (c.bloom_at >= 0) {
+    out.i64(14, c.bloom_at);
+    out.i32(15, c.bloom_bytes);
+  }
   out.end_struct();
 }
 
@@ -83,12 +99,25 @@ void write_chunk(const ChunkMeta& c, ThriftWriter& out) {
   out.end_struct();
 }
 
+void write_sorting(const std::vector<SortedBy>& columns, ThriftWriter& out) {
+  if (columns.empty()) return;
+  out.begin_list(4, ThriftType::kStruct, columns.size());
+  for (const auto& c : columns) {
+    out.begin_element();
+    out.i32(1, static_cast<std::int32_t>(c.column));
+    out.flag(2, c.descending);
+    out.flag(3, c.nulls_first);
+    out.end_struct();
+  }
+}
+
 void write_group(const GroupMeta& g, std::size_t ordinal, ThriftWriter& out) {
   out.begin_element();
   out.begin_list(1, ThriftType::kStruct, g.columns.size());
   for (const auto& c : g.columns) write_chunk(c, out);
   out.i64(2, g.raw_bytes);
   out.i64(3, g.rows);
+  write_sorting(g.sorted_by, out);
   out.i64(5, g.offset);
   out.i64(6, g.stored_bytes);
   out.i16(7, static_cast<std::int16_t>(ordinal));
@@ -195,13 +224,7 @@ void write_file_meta(const FileMeta& meta, std::string& bytes) {
   out.i64(3, meta.rows);
   out.begin_list(4, ThriftType::kStruct, meta.groups.size());
   for (std::size_t i = 0; i < meta.groups.size(); ++i) write_group(meta.groups[i], i, out);
-  out.begin_list(5, ThriftType::kStruct, meta.key_values.size());
-  for (const auto& [key, value] : meta.key_values) {
-    out.begin_element();
-    out.binary(1, key);
-    out.binary(2, value);
-    out.end_struct();
-  }
+  write_key_values(5, meta.key_values, out);
   out.binary(6, "perjoule version 1.0.0 (build store)");
   write_column_orders(meta.schema.size(), out);
   out.stop();

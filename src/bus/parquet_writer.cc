@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "base/assert.hpp"
+#include "bus/bloom.hpp"
 #include "bus/encodings.hpp"
 #include "bus/utf8.hpp"
 
@@ -40,11 +41,14 @@ class GroupEncoder {
     out_.meta.rows = static_cast<std::int64_t>(batch_.rows);
     for (std::size_t i = 0; i < schema_.columns.size(); ++i)
       PJ_TRY(chunk(schema_.columns[i], batch_.columns[i]));
+    out_.meta.sorted_by = options_.sorted_by;
+    for (const auto& s : out_.meta.sorted_by) PJ_CHECK(s.column < schema_.columns.size());
     const auto& times = batch_.columns[schema_.time_column];
     PJ_CHECK(times.type == ColumnType::kInt64);
     const auto [lo, hi] = std::minmax_element(times.ints.begin(), times.ints.end());
     out_.time = {true, *lo, *hi};
     out_.meta.stored_bytes = static_cast<std::int64_t>(out_.bytes.size());
+    append_blooms();
     return std::move(out_);
   }
 
@@ -69,8 +73,24 @@ class GroupEncoder {
     finish_bounds(spec, meta);
     meta.stored_bytes = static_cast<std::int64_t>(out_.bytes.size() - start);
     out_.meta.raw_bytes += meta.raw_bytes;
+    if (spec.bloom && !sorted_.empty()) keep_bloom(meta);
     out_.meta.columns.push_back(std::move(meta));
     return base::ok_status();
+  }
+
+  // Bloom filters stand after the group's columns; until then bloom_at counts from the first of them.
+  void keep_bloom(ChunkMeta& meta) {
+    meta.bloom_at = static_cast<std::int64_t>(blooms_.size());
+    write_bloom(sorted_, blooms_);
+    const auto bytes = std::string_view(blooms_).substr(static_cast<std::size_t>(meta.bloom_at));
+    meta.bloom_bytes = static_cast<std::int32_t>(bytes.size());
+    meta.bloom_xxh3_128 = xxh3_128_of(bytes);
+  }
+  void append_blooms() {
+    for (auto& c : out_.meta.columns) {
+      if (c.bloom_at >= 0) c.bloom_at += static_cast<std::int64_t>(out_.bytes.size());
+    }
+    out_.bytes.append(blooms_);
   }
 
   // Sorts the texts in use; rank_[code] is the text's place, equal texts share one.
@@ -358,7 +378,7 @@ class GroupEncoder {
   std::vector<std::string_view> sorted_;
   std::vector<std::int64_t> ints_;
   unsigned width_ = 1;
-  std::string levels_, values_, packed_;
+  std::string levels_, values_, packed_, blooms_;
 };
 
 void shift(GroupMeta& group, std::int64_t by) {
@@ -366,6 +386,7 @@ void shift(GroupMeta& group, std::int64_t by) {
   for (auto& c : group.columns) {
     c.data_offset += by;
     if (c.dictionary_offset >= 0) c.dictionary_offset += by;
+    if (c.bloom_at >= 0) c.bloom_at += by;
     for (auto& p : c.pages) p.offset += by;
   }
 }
@@ -447,6 +468,7 @@ base::Result<FileSummary> ParquetWriter::seal() {
   PJ_TRY(put(tail));
   PJ_TRY(file_->commit());
   summary_.xxh3_128 = hash_.hex();
+  summary_.tail = {tail.size(), xxh3_128_of(tail)};
   return summary_;
 }
 

@@ -17,7 +17,7 @@
 
 namespace perjoule::bus {
 
-inline constexpr int kFormatVersion = 1;
+inline constexpr int kFormatVersion = 2;
 inline constexpr std::string_view kVersionKey = "perjoule.format_version";
 inline constexpr std::string_view kTableKey = "perjoule.table";
 // Readers refuse larger row groups, so that a damaged count cannot ask for any memory.
@@ -26,6 +26,7 @@ inline constexpr std::size_t kMaxGroupRows = 1 << 20;
 struct EncodingOptions {
   int zstd_level = 1;
   std::size_t page_rows = 1 << 16;
+  std::vector<SortedBy> sorted_by;  // what the caller has sorted the batch by; written down for readers
 };
 
 // The rows' smallest and largest time; `known` is false for no rows.
@@ -50,6 +51,7 @@ base::Result<EncodedGroup> encode_row_group(const TableSchema& schema, const Bat
 struct FileSummary {
   std::uint64_t rows = 0, bytes = 0;
   std::string xxh3_128;  // of the whole file
+  TailHash tail;
   TimeRange time;
 };
 

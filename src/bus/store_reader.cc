@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <cstring>
+#include <limits>
 
 #include "bus/hash.hpp"
 #include "bus/store.hpp"
@@ -9,12 +11,37 @@ namespace {
 constexpr std::string_view kLockFile = "catalog/writer.lock";
 constexpr std::string_view kManifestFile = "catalog/manifest.json";
 
-bool fits(const FileMeta& meta, const TableSchema& schema) {
-  return std::equal(meta.schema.begin(), meta.schema.end(), schema.columns.begin(), schema.columns.end(),
-                    [](const SchemaColumn& a, const ColumnSpec& b) {
-                      return a.name == b.name && a.type == parquet_type_of(b.type) &&
-                             a.nullable == b.nullable;
-                    });
+constexpr std::size_t kAbsentColumn = std::numeric_limits<std::size_t>::max();
+
+// Where each of the table's columns stands in a file of this format; kAbsentColumn: it came later.
+std::vector<std::size_t> places_of(const TableSchema& schema, int format_version) {
+  std::vector<std::size_t> out;
+  std::size_t next = 0;
+  for (const auto& c : schema.columns) out.push_back(c.since <= format_version ? next++ : kAbsentColumn);
+  return out;
+}
+
+// Has the file the table's columns, as they were in its format?
+bool fits(const ParquetFile& file, const TableSchema& schema) {
+  const auto& found = file.meta().schema;
+  std::size_t n = 0;
+  for (const auto& c : schema.columns) {
+    if (c.since > file.format_version()) continue;
+    if (n == found.size() || found[n].name != c.name || found[n].type != parquet_type_of(c.type) ||
+        found[n].nullable != c.nullable) {
+      return false;
+    }
+    ++n;
+  }
+  return n == found.size();
+}
+
+// A column of NULLs, for one that came after the file's format; these are texts.
+Column nulls(std::size_t rows) {
+  Column c;
+  c.type = ColumnType::kText;
+  c.codes.assign(rows, kNullCode);
+  return c;
 }
 
 template <class T>
@@ -59,24 +86,78 @@ base::Result<std::vector<std::size_t>> columns_of(const ScanRequest& request, co
   return out;
 }
 
-// Reads the row groups of one file that may have rows in the window; the time column is read along and
-// dropped again.
-base::Status scan_file(const ParquetFile& file, std::vector<std::size_t> columns, std::size_t time_column,
-                       const TimeWindow& window, const StoreReader::BatchCallback& on_batch) {
-  const auto found = std::find(columns.begin(), columns.end(), time_column);
-  const auto time = static_cast<std::size_t>(found - columns.begin());
-  const bool extra = found == columns.end();
-  if (extra) columns.push_back(time_column);
-  for (std::size_t g = 0; g < file.groups(); ++g) {
-    const auto bounds = file.int_bounds(g, time_column);
-    if (bounds.has_value() && !may_hold(window, bounds->first, bounds->second)) continue;
-    PJ_ASSIGN(Batch batch, file.read(g, columns));
-    clip(batch, time, window);
-    if (extra) batch.columns.pop_back();
-    if (batch.rows != 0) PJ_TRY(on_batch(batch));
+bool holds_all(const TimeWindow& w, const IntBounds& b) { return w.holds(b.first) && w.holds(b.second); }
+
+// Reads what one file has in the window: row groups and their pages by the bounds of the time column, then
+// row by row.
+class SegmentScan {
+ public:
+  SegmentScan(const ParquetFile& file, const TableSchema& schema, const std::vector<std::size_t>& columns,
+              const TimeWindow& window)
+      : file_(file), places_(places_of(schema, file.format_version())), columns_(columns), window_(window) {
+    time_ = places_[schema.time_column];
   }
-  return base::ok_status();
-}
+
+  base::Status run(const StoreReader::BatchCallback& on_batch) const {
+    for (std::size_t g = 0; g < file_.groups(); ++g) {
+      const auto bounds = file_.int_bounds(g, time_);
+      if (bounds.has_value() && !may_hold(window_, bounds->first, bounds->second)) continue;
+      const bool whole = bounds.has_value() && holds_all(window_, *bounds);
+      PJ_ASSIGN(const RowRange rows, whole ? RowRange{} : rows_in_window(g));
+      if (rows.from >= rows.to) continue;
+      PJ_ASSIGN(const Batch batch, read(g, rows, whole));
+      if (batch.rows != 0) PJ_TRY(on_batch(batch));
+    }
+    return base::ok_status();
+  }
+
+ private:
+  // From the first to the last page that may have rows in the window.
+  base::Result<RowRange> rows_in_window(std::size_t group) const {
+    PJ_ASSIGN(const auto pages, file_.pages(group, time_));
+    RowRange out{0, 0};
+    for (std::size_t p = 0; p < pages.size(); ++p) {
+      const auto& b = pages[p].bounds;
+      std::int64_t lo = 0, hi = 0;
+      const bool known = b.known && b.smallest.size() == sizeof lo && b.largest.size() == sizeof hi;
+      if (known) {
+        std::memcpy(&lo, b.smallest.data(), sizeof lo);
+        std::memcpy(&hi, b.largest.data(), sizeof hi);
+      }
+      if (known && !may_hold(window_, lo, hi)) continue;
+      if (out.to == 0) out.from = static_cast<std::size_t>(pages[p].first_row);
+      const auto end = p + 1 < pages.size() ? pages[p + 1].first_row : file_.meta().groups[group].rows;
+      out.to = static_cast<std::size_t>(end);
+    }
+    return out;
+  }
+
+  // The columns asked for; `whole`: every row is in the window. Else the time is read along and dropped
+  // again.
+  base::Result<Batch> read(std::size_t group, RowRange rows, bool whole) const {
+    std::vector<std::size_t> stored;
+    for (const auto c : columns_) {
+      if (places_[c] != kAbsentColumn) stored.push_back(places_[c]);
+    }
+    if (!whole) stored.push_back(time_);
+    PJ_ASSIGN(Batch batch, file_.read(group, stored, rows));
+    if (!whole) {
+      clip(batch, batch.columns.size() - 1, window_);
+      batch.columns.pop_back();
+    }
+    for (std::size_t i = 0; i < columns_.size(); ++i) {
+      if (places_[columns_[i]] != kAbsentColumn) continue;
+      batch.columns.insert(batch.columns.begin() + static_cast<std::ptrdiff_t>(i), nulls(batch.rows));
+    }
+    return batch;
+  }
+
+  const ParquetFile& file_;
+  const std::vector<std::size_t> places_;
+  const std::vector<std::size_t>& columns_;
+  const TimeWindow& window_;
+  std::size_t time_ = 0;
+};
 
 }  // namespace
 
@@ -99,11 +180,14 @@ std::uint64_t StoreReader::rows(Table table) const {
 
 base::Result<ParquetFile> StoreReader::open_segment(const SegmentEntry& entry) const {
   const std::string path = directory_ + "/" + entry.file;
-  PJ_ASSIGN(std::string bytes, env_->read_file(path));
-  // The footer has no CRC of its own; the hash covers it.
-  const bool whole = bytes.size() == entry.summary.bytes && xxh3_128_of(bytes) == entry.summary.xxh3_128;
-  PJ_ASSIGN(auto file, ParquetFile::open(std::move(bytes), path));
-  if (!whole || file.table() != entry.table || !fits(file.meta(), schema_of(*find_table(entry.table)))) {
+  PJ_ASSIGN(auto opened, env_->open_file(path));
+  PJ_ASSIGN(const auto bytes, FileBytes::of(std::move(opened)));
+  const auto& summary = entry.summary;
+  // Format 1 has no hash of the footer alone.
+  const bool whole = bytes.bytes.size() == summary.bytes &&
+                     (summary.tail.bytes != 0 || xxh3_128_of(bytes.bytes) == summary.xxh3_128);
+  PJ_ASSIGN(auto file, ParquetFile::open(bytes, path, summary.tail));
+  if (!whole || file.table() != entry.table || !fits(file, schema_of(*find_table(entry.table)))) {
     return base::corrupt("read a segment", path + ": table " + entry.table,
                          "it is not the file that the manifest names (size, hash or columns differ)",
                          "Run perjoule audit to list every damaged file");
@@ -119,7 +203,7 @@ base::Status StoreReader::scan(const ScanRequest& request, const BatchCallback& 
     if (entry.table != schema.name || !time.known || !may_hold(request.window, time.first_ns, time.last_ns))
       continue;
     PJ_ASSIGN(const auto file, open_segment(entry));
-    PJ_TRY(scan_file(file, columns, schema.time_column, request.window, on_batch));
+    PJ_TRY(SegmentScan(file, schema, columns, request.window).run(on_batch));
   }
   return base::ok_status();
 }
@@ -163,12 +247,15 @@ void StoreReader::verify_segment(const SegmentEntry& entry, std::vector<Finding>
   const auto report = [&](std::uint64_t byte, std::string why) {
     findings.push_back({true, entry.file, entry.table, byte, std::move(why)});
   };
-  auto bytes = env_->read_file(directory_ + "/" + entry.file);
-  if (!bytes.ok()) return report(0, bytes.error().why);
-  const std::uint64_t size = bytes->size();
-  const bool same_hash = xxh3_128_of(*bytes) == entry.summary.xxh3_128;
+  auto opened = env_->open_file(directory_ + "/" + entry.file);
+  if (!opened.ok()) return report(0, opened.error().why);
+  const auto mapped = FileBytes::of(std::move(opened).value());
+  if (!mapped.ok()) return report(0, mapped.error().why);
+  const FileBytes& bytes = *mapped;
+  const std::uint64_t size = bytes.bytes.size();
+  const bool same_hash = xxh3_128_of(bytes.bytes) == entry.summary.xxh3_128;
   SegmentFault fault;
-  const auto file = ParquetFile::open(std::move(bytes).value(), entry.file, {}, &fault);
+  const auto file = ParquetFile::open(bytes, entry.file, {}, {}, &fault);
   std::optional<SegmentFault> found;
   if (file.ok()) found = file->check();
   if (!file.ok()) found = SegmentFault{fault.byte, fault.column, file.error().why};
@@ -176,9 +263,16 @@ void StoreReader::verify_segment(const SegmentEntry& entry, std::vector<Finding>
     return report(found->byte, (found->column.empty() ? "" : "column " + found->column + ": ") + found->why);
   if (size != entry.summary.bytes)
     return report(std::min(size, entry.summary.bytes), "its size differs from the manifest's");
+  const auto& tail = entry.summary.tail;
+  if (same_hash && tail.bytes != 0 &&
+      (tail.bytes > size ||
+       xxh3_128_of(bytes.bytes.substr(static_cast<std::size_t>(size - tail.bytes))) != tail.xxh3_128)) {
+    return report(size - std::min(size, tail.bytes),
+                  "its page index and footer differ from the manifest's hash of them");
+  }
   if (!same_hash)
     return report(0, "its hash differs from the manifest's: a byte outside the pages has changed");
-  const bool ours = file->table() == entry.table && fits(file->meta(), schema_of(*find_table(entry.table)));
+  const bool ours = file->table() == entry.table && fits(*file, schema_of(*find_table(entry.table)));
   if (!ours) return report(0, "its columns are not the table's");
   if (static_cast<std::uint64_t>(file->meta().rows) != entry.summary.rows)
     report(0, "its rows differ from the manifest's");

@@ -104,7 +104,7 @@ std::string show(const base::SymbolTable& s, const energy::JouleRow& r) {
   return show({r.window_ns, r.t0_ns, r.t1_ns, r.energy_uj, static_cast<int>(r.share),
                static_cast<int>(r.quality), r.uncertainty_ppm, r.seq}) +
          show(s, {r.meter, r.device, r.method, c.tenant, c.job, c.model, c.run, c.epoch, c.step, c.request,
-                  c.kernel, r.source});
+                  c.kernel, c.phase, r.source});
 }
 std::string show(const base::SymbolTable& s, const energy::SampleRow& r) {
   return show({r.t_ns, static_cast<int>(r.quality), r.seq}) + show(r.value) + "|" + show(r.window_ms) + "|" +

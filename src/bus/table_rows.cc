@@ -91,7 +91,7 @@ void read(RowSource& in, energy::JouleRow& r) {
        in.symbol(),
        in.integer(),
        energy::Consumer{in.symbol(), in.symbol(), in.symbol(), in.symbol(), in.symbol(), in.symbol(),
-                        in.symbol(), in.symbol()},
+                        in.symbol(), in.symbol(), in.symbol()},
        in.symbol(),
        in.integer()};
 }

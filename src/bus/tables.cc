@@ -31,12 +31,27 @@ constexpr std::array kMeters = std::to_array<ColumnSpec>({{"window_ns", kInt},
                                                           {"quality", kText},
                                                           {"source", kText, true},
                                                           {"uncertainty_ppm", kInt}});
-constexpr std::array kJoules = std::to_array<ColumnSpec>(
-    {{"window_ns", kInt},      {"t0_ns", kInt},           {"t1_ns", kInt},         {"meter", kText, true},
-     {"device", kText, true},  {"energy_uj", kInt},       {"share", kText},        {"quality", kText},
-     {"method", kText, true},  {"uncertainty_ppm", kInt}, {"tenant", kText, true}, {"job", kText, true},
-     {"model", kText, true},   {"run", kText, true},      {"epoch", kText, true},  {"step", kText, true},
-     {"request", kText, true}, {"kernel", kText, true},   {"source", kText, true}, {"seq", kInt}});
+constexpr std::array kJoules = std::to_array<ColumnSpec>({{"window_ns", kInt},
+                                                          {"t0_ns", kInt},
+                                                          {"t1_ns", kInt},
+                                                          {"meter", kText, true},
+                                                          {"device", kText, true},
+                                                          {"energy_uj", kInt},
+                                                          {"share", kText},
+                                                          {"quality", kText},
+                                                          {"method", kText, true},
+                                                          {"uncertainty_ppm", kInt},
+                                                          {"tenant", kText, true},
+                                                          {"job", kText, true},
+                                                          {"model", kText, true},
+                                                          {"run", kText, true},
+                                                          {"epoch", kText, true},
+                                                          {"step", kText, true},
+                                                          {"request", kText, true, true},
+                                                          {"kernel", kText, true},
+                                                          {"phase", kText, true, false, 2},
+                                                          {"source", kText, true},
+                                                          {"seq", kInt}});
 constexpr std::array kSamples = std::to_array<ColumnSpec>({{"t_ns", kInt},
                                                            {"device", kText, true},
                                                            {"signal", kText, true},
@@ -45,7 +60,7 @@ constexpr std::array kSamples = std::to_array<ColumnSpec>({{"t_ns", kInt},
                                                            {"window_ms", kDouble, true},
                                                            {"source", kText, true},
                                                            {"seq", kInt}});
-constexpr std::array kRequests = std::to_array<ColumnSpec>({{"request", kText, true},
+constexpr std::array kRequests = std::to_array<ColumnSpec>({{"request", kText, true, true},
                                                             {"tenant", kText, true},
                                                             {"model", kText, true},
                                                             {"t_arrival_ns", kInt},
@@ -257,6 +272,7 @@ void TableBuilder::append(const energy::JouleRow& r) {
       .text(c.step)
       .text(c.request)
       .text(c.kernel)
+      .text(c.phase)
       .text(r.source)
       .number(r.seq)
       .end();

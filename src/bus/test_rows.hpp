@@ -57,6 +57,10 @@ class RowMaker {
     if (below(5) == 0) return {};
     return symbols_.intern(prefix + std::to_string(below(choices)));
   }
+  // From the state as it stands, so that rows are the same as before there were phases.
+  base::Symbol phase() {
+    return state_ % 3 == 0 ? base::Symbol{} : symbols_.intern(state_ % 3 == 1 ? "prefill" : "decode");
+  }
   energy::Quality quality() { return static_cast<energy::Quality>(below(5)); }
   bool flag() { return below(2) == 1; }
 
@@ -66,8 +70,8 @@ class RowMaker {
             name("z", 4),      integer(),    quality(),    name("s", 2), integer()};
   }
   energy::JouleRow joule() {
-    energy::Consumer c{name("t", 3), name("j", 9),   name("mo", 3),       name("ru", 2),
-                       name("e", 2), name("st", 50), name("req", 100000), name("k", 20)};
+    energy::Consumer c{name("t", 3),   name("j", 9),        name("mo", 3), name("ru", 2), name("e", 2),
+                       name("st", 50), name("req", 100000), name("k", 20), phase()};
     return {integer(),
             integer(),
             integer(),

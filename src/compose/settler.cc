@@ -103,7 +103,7 @@ void Settler::claim_kernels(const plant::Replica& replica, const Consumer& consu
                             double joules) {
   for (const KernelWeight& k : (prefill ? prefill_kernels_ : decode_kernels_)[replica.service]) {
     Consumer c = consumer;
-    c.step = prefill ? prefill_ : decode_;
+    c.step = c.phase = prefill ? prefill_ : decode_;
     c.kernel = k.kernel;
     claims_.push_back({c, joules * k.share});
   }
@@ -114,6 +114,9 @@ void Settler::claim_requests(const plant::Replica& replica) {
     Consumer c = services_[replica.service];
     c.request = request_symbol(use.id);
     if (!traced(use.id)) {
+      // A window in which a request did both is one row, so its phase is not known.
+      if (use.prefill_joules <= 0.0) c.phase = decode_;
+      if (use.decode_joules <= 0.0) c.phase = prefill_;
       claims_.push_back({c, use.prefill_joules + use.decode_joules});
       continue;
     }
@@ -130,7 +133,7 @@ void Settler::claim_jobs(const plant::GpuWindow& gpu) {
     Consumer c = job_consumer(use.job);
     c.epoch = epoch_symbol(use.epoch);
     for (std::size_t p = 0; p < plant::kTrainingPhases; ++p) {
-      c.kernel = phases_[p];
+      c.kernel = c.phase = phases_[p];
       claims_.push_back({c, use.phase_joules[p]});
     }
   }

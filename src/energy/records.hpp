@@ -34,7 +34,7 @@ struct JouleRow {
   Quality quality = Quality::kMissing;
   Symbol method;  // rule name and version, e.g. "serving-tokens/1"
   std::int64_t uncertainty_ppm = 0;
-  Consumer consumer;  // tenant, job, model, run, epoch, step, request, kernel
+  Consumer consumer;  // tenant, job, model, run, epoch, step, request, kernel, phase
   Symbol source;
   std::int64_t seq = 0;
 };

@@ -21,16 +21,18 @@ std::int64_t small(bus::testing::RowMaker& make) {
 
 struct Sums {
   std::int64_t meters = 0, joules = 0, requests = 0, jobs = 0, decisions = 0;
-  std::int64_t null_tenants = 0, null_values = 0, null_starts = 0, undone = 0;
+  std::int64_t null_tenants = 0, null_values = 0, null_starts = 0, undone = 0, decodes = 0;
 };
 
-base::Status append_all(bus::StoreWriter& store, bus::testing::RowMaker& make, Sums& sums) {
+base::Status append_all(bus::StoreWriter& store, bus::testing::RowMaker& make,
+                        const base::SymbolTable& symbols, Sums& sums) {
   auto meter = make.meter();
   sums.meters += meter.energy_uj = small(make);
   PJ_TRY(store.append(meter));
   auto joule = make.joule();
   sums.joules += joule.energy_uj = small(make);
   sums.null_tenants += joule.consumer.tenant.empty();
+  sums.decodes += symbols.text(joule.consumer.phase) == "decode";
   PJ_TRY(store.append(joule));
   const auto sample = make.sample();
   sums.null_values += sample.value != sample.value;
@@ -60,16 +62,18 @@ base::Status write(const std::string& directory, long rows) {
             bus::StoreWriter::create(base::posix_env(), directory, symbols, {{"seed", "1"}}, options));
   bus::testing::RowMaker make(symbols, 1);
   Sums s;
-  for (long i = 0; i < rows; ++i) PJ_TRY(append_all(store, make, s));
+  for (long i = 0; i < rows; ++i) PJ_TRY(append_all(store, make, symbols, s));
   PJ_TRY(store.finish());
   std::printf(
       "{\"rows\": %ld, \"meters\": %lld, \"joules\": %lld, \"requests\": %lld, \"jobs\": %lld, "
       "\"decisions\": %lld, "
-      "\"null_tenants\": %lld, \"null_values\": %lld, \"null_starts\": %lld, \"undone\": %lld}\n",
+      "\"null_tenants\": %lld, \"null_values\": %lld, \"null_starts\": %lld, \"undone\": %lld, \"decodes\": "
+      "%lld}\n",
       rows, static_cast<long long>(s.meters), static_cast<long long>(s.joules),
       static_cast<long long>(s.requests), static_cast<long long>(s.jobs), static_cast<long long>(s.decisions),
       static_cast<long long>(s.null_tenants), static_cast<long long>(s.null_values),
-      static_cast<long long>(s.null_starts), static_cast<long long>(s.undone));
+      static_cast<long long>(s.null_starts), static_cast<long long>(s.undone),
+      static_cast<long long>(s.decodes));
   return base::ok_status();
 }
 

@@ -1,0 +1,71 @@
+// Decodes the pages of one column chunk, all of them or those of some rows, and compares every page with the
+// page index, its own CRC and the form the writer gives it. Thread rule: one thread. Ownership: borrows the
+// file's bytes and the metadata; the column it fills owns what it holds.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bus/columns.hpp"
+#include "bus/parquet_meta.hpp"
+#include "bus/parquet_reader.hpp"
+
+namespace perjoule::bus {
+
+// Do the pages lie one after the other in the chunk, from its data offset to its end, and cover its rows in
+// order?
+bool pages_tile(const ChunkMeta& chunk, const std::vector<PageMeta>& pages);
+
+class ChunkDecoder {
+ public:
+  // `pages`: from the page index, and pages_tile.
+  ChunkDecoder(std::string_view file, const ReadLimits& limits, const SchemaColumn& spec,
+               const ChunkMeta& chunk, const std::vector<PageMeta>& pages);
+  ~ChunkDecoder();
+  ChunkDecoder(const ChunkDecoder&) = delete;
+  ChunkDecoder& operator=(const ChunkDecoder&) = delete;
+
+  // The rows `wanted` of the chunk, which has them. The first fault, if there is one.
+  std::optional<SegmentFault> run(RowRange wanted, Column& out);
+  // NULLs of each page that was decoded, by its place in `pages`; -1: not decoded.
+  const std::vector<std::int64_t>& nulls_of_pages() const { return nulls_of_; }
+
+ private:
+  class Inflater;
+
+  std::optional<SegmentFault> fault() const { return SegmentFault{page_at_, spec_.name, why_}; }
+  bool bad(std::string why) { return why_ = std::move(why), false; }
+  std::size_t rows_of(std::size_t page) const;
+  bool open_page(std::int64_t at, std::int64_t bytes, PageHeader& header);
+  bool inflate(std::string_view packed, std::size_t expected, std::string& out);
+  bool read_dictionary();
+  bool read_page(std::size_t page);
+  bool read_levels(const PageHeader& header);
+  bool split_values(const PageHeader& header);
+  bool read_values();
+  bool read_ints();
+  bool read_doubles();
+  bool read_bools();
+  bool read_codes();
+  void mark_valid();
+  template <class T>
+  void spread(std::vector<T>& column, T null);
+
+  std::string_view file_;
+  const ReadLimits& limits_;
+  const SchemaColumn& spec_;
+  const ChunkMeta& chunk_;
+  const std::vector<PageMeta>& pages_;
+  std::unique_ptr<Inflater> inflater_;
+  Column* out_ = nullptr;
+  std::size_t page_at_ = 0, done_ = 0, count_ = 0, present_ = 0;
+  std::string_view body_, values_;
+  std::string inflated_, header_, why_;
+  std::vector<std::uint32_t> levels_;
+  std::vector<std::int64_t> nulls_of_;
+};
+
+}  // namespace perjoule::bus
