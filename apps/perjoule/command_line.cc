@@ -305,6 +305,8 @@ base::Error CommandLine::mistake(const CLI::ParseError& error) const {
 }
 
 base::Status CommandLine::apply_settings(const std::string& text, const std::string& path) {
+  if (const std::size_t line = base::line_with_deep_key(text); line != 0)
+    return base::bad_input(kSettings, path + ":" + std::to_string(line) + ":1", base::kDeepKey);
   toml::parse_result parsed = toml::parse(text, path);
   if (!parsed) {
     const auto& at = parsed.error().source().begin;

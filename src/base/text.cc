@@ -1,6 +1,7 @@
 #include "base/text.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -137,6 +138,28 @@ std::string hex64(std::uint64_t v) {
   std::array<char, 20> buf{};
   std::snprintf(buf.data(), buf.size(), "%016llx", static_cast<unsigned long long>(v));
   return buf.data();
+}
+
+std::size_t line_with_deep_key(std::string_view toml) {
+  std::size_t line = 1, parts = 0;
+  bool after_dot = true;
+  for (const char c : toml) {
+    const bool blank = c == ' ' || c == '\t';
+    const bool in_key = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-' || c == '"' ||
+                        c == '\'' || static_cast<unsigned char>(c) >= 0x80;
+    if (c == '.') {
+      parts += after_dot ? 0 : 1;
+      after_dot = true;
+      if (parts > kDeepestKey) return line;
+    } else if (in_key) {
+      after_dot = false;
+    } else if (!blank) {
+      parts = 0;
+      after_dot = true;
+    }
+    if (c == '\n') ++line;
+  }
+  return 0;
 }
 
 }  // namespace perjoule::base

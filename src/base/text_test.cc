@@ -159,5 +159,21 @@ TEST(ResultsDeathTest, AValueIsNotTakenFromAnError) {
   EXPECT_DEATH(static_cast<void>(half(3).value()), "defect");
 }
 
+TEST(LineWithDeepKey, FindsKeysThatNestTooDeeplyAndNothingElse) {
+  const auto dotted = [](std::size_t dots, const std::string& part) {
+    std::string key = part;
+    for (std::size_t i = 0; i < dots; ++i) key += "." + part;
+    return key;
+  };
+  EXPECT_EQ(line_with_deep_key(dotted(128, "a") + " = 1"), 0U);
+  EXPECT_EQ(line_with_deep_key("x = 1\n" + dotted(129, "a") + " = 1"), 2U);
+  EXPECT_EQ(line_with_deep_key("[" + dotted(500, "\"a b\"") + "]"), 1U);
+  EXPECT_EQ(line_with_deep_key("x = {" + dotted(500, " a\t") + " = 1}"), 1U);
+  EXPECT_EQ(line_with_deep_key("# " + std::string(500, '.')), 0U);
+  std::string numbers = "x = [";
+  for (int i = 0; i < 500; ++i) numbers += "1.5, ";
+  EXPECT_EQ(line_with_deep_key(numbers + "]"), 0U);
+}
+
 }  // namespace
 }  // namespace perjoule::base

@@ -8,7 +8,7 @@
 #include <limits>
 
 #include "base/assert.hpp"
-#include "bus/bit_packing.hpp"
+#include "bus/lane_packing.hpp"
 #include "bus/block.hpp"
 #include "bus/block_layout.hpp"
 #include "bus/byte_io.hpp"

@@ -4,7 +4,7 @@
 
 #include <bit>
 
-#include "bus/bit_packing.hpp"
+#include "bus/lane_packing.hpp"
 #include "bus/test_rows.hpp"
 
 namespace perjoule::bus {
@@ -55,7 +55,7 @@ void expect_equal(const Batch& a, const Batch& b) {
   }
 }
 
-TEST(BitPacking, GivesBackEveryWidthAndLength) {
+TEST(LanePacking, GivesBackEveryWidthAndLength) {
   std::uint64_t state = 7;
   for (unsigned width = 0; width <= 64; ++width) {
     for (const std::size_t n : {1UL, 31UL, 1024UL, 2500UL}) {

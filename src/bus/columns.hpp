@@ -50,6 +50,7 @@ struct Column {
   std::vector<std::uint32_t> codes;
   std::vector<std::uint8_t> valid;  // int64 and bool only; empty = no NULL
   std::vector<std::string_view> dictionary;
+  bool all_used = false;  // every entry of the dictionary is in some row: the writer need not look
   std::shared_ptr<const std::string> arena;
 
   bool is_null(std::size_t row) const {

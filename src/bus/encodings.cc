@@ -4,6 +4,8 @@
 #include <array>
 #include <bit>
 
+#include "bus/bit_packing.hpp"
+
 namespace perjoule::bus {
 namespace {
 
@@ -11,47 +13,38 @@ constexpr std::size_t kBlock = 128;
 constexpr std::size_t kMiniblocks = 4;
 constexpr std::size_t kMini = kBlock / kMiniblocks;
 
-// Packs `n` values of `width` <= 32 bits, least significant bit first; n is padded with zeros to a multiple
-// of 8.
-void pack_groups(const std::uint32_t* values, std::size_t n, unsigned width, std::string& out) {
-  const std::size_t bytes = (n + 7) / 8 * width;
-  const std::size_t start = out.size();
-  out.resize(start + bytes + 8);  // room for whole-word stores, cut below
-  char* to = out.data() + start;
-  std::uint64_t word = 0;
-  unsigned bits = 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    word |= static_cast<std::uint64_t>(values[i]) << bits;
-    bits += width;
-    if (bits >= 32) {
-      std::memcpy(to, &word, 4);
-      to += 4;
-      word >>= 32;
-      bits -= 32;
-    }
-  }
-  std::memcpy(to, &word, 8);
-  // The padding after the last whole word was zero-filled by resize; what memcpy wrote beyond is cut.
-  out.resize(start + bytes);
-}
-
+// A literal run of these values, padded with zeros to a multiple of 8.
 void put_literals(std::span<const std::uint32_t> values, unsigned width, std::string& out) {
   if (values.empty()) return;
-  put_varint(out, ((values.size() + 7) / 8) << 1 | 1);
-  pack_groups(values.data(), values.size(), width, out);
+  const std::size_t groups = (values.size() + 7) / 8;
+  put_varint(out, groups << 1 | 1);
+  const std::size_t start = out.size(), whole = values.size() / kPacked * kPacked;
+  out.resize(start + groups * width);
+  char* to = out.data() + start;
+  for (std::size_t i = 0; i < whole; i += kPacked, to += 4 * width) pack_32(values.data() + i, width, to);
+  if (whole == values.size()) return;
+  std::array<std::uint32_t, kPacked> last{};
+  std::copy(values.begin() + static_cast<std::ptrdiff_t>(whole), values.end(), last.begin());
+  std::array<char, 4 * 32> packed;
+  pack_32(last.data(), width, packed.data());
+  std::copy_n(packed.data(), out.data() + out.size() - to, to);
 }
 
-std::size_t run_length(std::span<const std::uint32_t> values, std::size_t from) {
+// Are the 8 values from here on the same?
+bool is_uniform(const std::uint32_t* v) {
+  if (v[0] != v[7] || v[0] != v[3]) return false;
+  std::uint32_t differs = 0;
+  for (std::size_t k = 1; k < 7; ++k) differs |= v[k] ^ v[0];
+  return differs == 0;
+}
+
+// Where the run that begins at `from` ends; at least 8 values are known to be of it.
+std::size_t end_of_run(std::span<const std::uint32_t> values, std::size_t from) {
   const std::uint32_t v = values[from];
-  std::size_t i = from + 1;
-  while (i + 8 <= values.size()) {
-    std::uint32_t differs = 0;
-    for (std::size_t k = 0; k < 8; ++k) differs |= values[i + k] ^ v;
-    if (differs != 0) break;
-    i += 8;
-  }
+  std::size_t i = from + 8;
+  while (i + 8 <= values.size() && values[i] == v && is_uniform(values.data() + i)) i += 8;
   while (i < values.size() && values[i] == v) ++i;
-  return i - from;
+  return i;
 }
 
 // Unpacks one group of 8 from exactly `width` bytes.
@@ -99,23 +92,6 @@ bool decode_run(ByteReader& in, std::uint64_t count, unsigned width, std::span<s
   return true;
 }
 
-// `values` of `width` bits (1..64), n = 32.
-void pack_mini(const std::uint64_t* values, unsigned width, char* to) {
-  std::uint64_t word = 0;
-  unsigned bits = 0;
-  for (std::size_t i = 0; i < kMini; ++i) {
-    const std::uint64_t v = values[i];
-    word |= v << bits;
-    bits += width;
-    if (bits < 64) continue;
-    std::memcpy(to, &word, 8);
-    to += 8;
-    bits -= 64;
-    word = bits == 0 ? 0 : v >> (width - bits);
-  }
-  if (bits != 0) std::memcpy(to, &word, 4);  // 32 * width is a multiple of 32
-}
-
 void unpack_mini(const char* from, unsigned width, std::uint64_t* out) {
   const std::size_t bytes = 4 * width;
   std::array<char, 4 * 64 + 16> padded{};
@@ -133,26 +109,83 @@ void unpack_mini(const char* from, unsigned width, std::uint64_t* out) {
   }
 }
 
-void put_block(std::array<std::int64_t, kBlock>& deltas, std::size_t n, std::string& out) {
-  const std::int64_t lowest =
-      *std::min_element(deltas.begin(), deltas.begin() + static_cast<std::ptrdiff_t>(n));
+// A block of at most 128 differences: what packing it takes to know, in one look at the values.
+struct BlockShape {
+  std::int64_t smallest, largest;  // of the values
+  std::int64_t lowest;             // of the differences
+  std::uint64_t unequal;           // bits in which a difference is not the first one
+};
+
+// v[0] is the value before the block's n. Fills `deltas`.
+[[gnu::always_inline]] inline BlockShape shape_of(const std::int64_t* __restrict v, std::size_t n,
+                                                  std::int64_t* __restrict deltas) {
+  const auto delta_at = [v](std::size_t i) {
+    return static_cast<std::int64_t>(static_cast<std::uint64_t>(v[i + 1]) - static_cast<std::uint64_t>(v[i]));
+  };
+  const std::int64_t first = delta_at(0);
+  std::int64_t smallest = v[1], largest = v[1], lowest = first, unequal = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::int64_t delta = delta_at(i), value = v[i + 1];
+    deltas[i] = delta;
+    unequal |= delta ^ first;
+    lowest = delta < lowest ? delta : lowest;
+    smallest = value < smallest ? value : smallest;
+    largest = value > largest ? value : largest;
+  }
+  return {smallest, largest, lowest, static_cast<std::uint64_t>(unequal)};
+}
+
+BlockShape shape_plain(const std::int64_t* v, std::size_t n, std::int64_t* deltas) {
+  return shape_of(v, n, deltas);
+}
+#if defined(__x86_64__)
+// The same compiled for a processor that compares four int64 at once.
+[[gnu::target("avx2")]] BlockShape shape_avx2(const std::int64_t* v, std::size_t n, std::int64_t* deltas) {
+  return n == kBlock ? shape_of(v, kBlock, deltas) : shape_of(v, n, deltas);
+}
+#endif
+
+using ShapeOf = BlockShape (*)(const std::int64_t*, std::size_t, std::int64_t*);
+ShapeOf best_shape_of() {
+#if defined(__x86_64__)
+  static const bool has_avx2 = __builtin_cpu_supports("avx2") != 0;
+  if (has_avx2) return shape_avx2;
+#endif
+  return shape_plain;
+}
+
+// Appends the header of a block.
+void put_header(std::int64_t lowest, const std::array<char, kMiniblocks>& widths, std::string& out) {
   put_varint(out, zigzag(lowest));
+  out.append(widths.data(), widths.size());
+}
+
+void put_block(const std::int64_t* deltas, std::size_t n, std::int64_t lowest, std::string& out) {
   std::array<std::uint64_t, kBlock> above{};
   for (std::size_t i = 0; i < n; ++i)
     above[i] = static_cast<std::uint64_t>(deltas[i]) - static_cast<std::uint64_t>(lowest);
-  std::array<unsigned, kMiniblocks> widths{};
+  std::array<char, kMiniblocks> widths{};
+  std::size_t bytes = 0;
   for (std::size_t m = 0; m < kMiniblocks; ++m) {
     std::uint64_t any = 0;
     for (std::size_t i = m * kMini; i < (m + 1) * kMini; ++i) any |= above[i];
-    widths[m] = static_cast<unsigned>(std::bit_width(any));
-    out.push_back(static_cast<char>(widths[m]));
+    widths[m] = static_cast<char>(std::bit_width(any));
+    bytes += 4 * static_cast<std::size_t>(widths[m]);
   }
+  put_header(lowest, widths, out);
+  std::size_t at = out.size();
+  out.resize(at + bytes);
   for (std::size_t m = 0; m < kMiniblocks; ++m) {
-    if (widths[m] == 0) continue;
-    const std::size_t at = out.size();
-    out.resize(at + 4 * widths[m]);
-    pack_mini(above.data() + m * kMini, widths[m], out.data() + at);
+    const auto width = static_cast<unsigned>(widths[m]);
+    if (width != 0) pack_32(above.data() + m * kMini, width, out.data() + at);
+    at += 4 * width;
   }
+}
+
+// A value that stands for a whole page: the differences are 0, and so are the widths.
+void put_constant(std::size_t n, std::string& out) {
+  std::array<char, kMiniblocks + 1> block{};
+  for (std::size_t from = 1; from < n; from += kBlock) out.append(block.data(), block.size());
 }
 
 // One block of at most 128 differences added up into `out`, starting after `value`.
@@ -193,17 +226,18 @@ void encode_hybrid_run(std::uint32_t value, std::size_t count, unsigned width, s
 }
 
 void encode_hybrid(std::span<const std::uint32_t> values, unsigned width, std::string& out) {
-  std::size_t literals_from = 0;
-  for (std::size_t i = 0; i < values.size();) {
-    const std::size_t run = run_length(values, i);
-    // Literals come in groups of 8: a run first fills up the group before it.
-    const std::size_t borrowed = (8 - (i - literals_from) % 8) % 8;
-    if (run >= borrowed + 8) {
-      put_literals(values.subspan(literals_from, i + borrowed - literals_from), width, out);
-      encode_hybrid_run(values[i], run - borrowed, width, out);
-      literals_from = i + run;
+  // Literals come in groups of 8, so a run begins where a whole group is of one value, and groups begin anew
+  // after it.
+  std::size_t literals_from = 0, at = 0;
+  while (at + 8 <= values.size()) {
+    if (!is_uniform(values.data() + at)) {
+      at += 8;
+      continue;
     }
-    i += run;
+    const std::size_t end = end_of_run(values, at);
+    put_literals(values.subspan(literals_from, at - literals_from), width, out);
+    encode_hybrid_run(values[at], end - at, width, out);
+    literals_from = at = end;
   }
   put_literals(values.subspan(literals_from), width, out);
 }
@@ -221,30 +255,30 @@ bool decode_hybrid(ByteReader& in, unsigned width, std::span<std::uint32_t> out)
   return in.left() == 0;
 }
 
-void encode_delta(std::span<const std::int64_t> values, std::string& out) {
+std::pair<std::int64_t, std::int64_t> encode_delta(std::span<const std::int64_t> values, std::string& out) {
   put_varint(out, kBlock);
   put_varint(out, kMiniblocks);
   put_varint(out, values.size());
   put_varint(out, zigzag(values.empty() ? 0 : values[0]));
-  std::array<std::int64_t, kBlock> deltas{};
+  if (values.empty()) return {};
+  std::pair bounds{values[0], values[0]};
+  // Nearly every column of times and figures is one value for a page, which memory tells as fast as it is
+  // read.
+  if (std::equal(values.begin() + 1, values.end(), values.begin()))
+    return put_constant(values.size(), out), bounds;
+  static const ShapeOf shape = best_shape_of();
+  std::array<std::int64_t, kBlock> deltas;
   for (std::size_t from = 1; from < values.size(); from += kBlock) {
     const std::size_t n = std::min(kBlock, values.size() - from);
-    const std::int64_t* v = values.data() + from - 1;
-    std::uint64_t differs = 0;
-    const std::uint64_t first = static_cast<std::uint64_t>(v[1]) - static_cast<std::uint64_t>(v[0]);
-    for (std::size_t i = 0; i < n; ++i) {
-      const std::uint64_t delta = static_cast<std::uint64_t>(v[i + 1]) - static_cast<std::uint64_t>(v[i]);
-      differs |= delta ^ first;
-      deltas[i] = static_cast<std::int64_t>(delta);
-    }
-    // Times, numbers in sequence and constants: nearly every block.
-    if (differs == 0) {
-      put_varint(out, zigzag(static_cast<std::int64_t>(first)));
-      out.append(kMiniblocks, '\0');
+    const BlockShape s = shape(values.data() + from - 1, n, deltas.data());
+    bounds = {std::min(bounds.first, s.smallest), std::max(bounds.second, s.largest)};
+    if (s.unequal == 0) {
+      put_header(s.lowest, {}, out);
     } else {
-      put_block(deltas, n, out);
+      put_block(deltas.data(), n, s.lowest, out);
     }
   }
+  return bounds;
 }
 
 bool decode_delta(ByteReader& in, std::span<std::int64_t> out) {

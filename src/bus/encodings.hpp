@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bus/byte_io.hpp"
@@ -23,8 +24,9 @@ void encode_hybrid_run(std::uint32_t value, std::size_t count, unsigned width, s
 // Fills `out`; false when the bytes are cut short, too many, or a value is not below 2^width.
 bool decode_hybrid(ByteReader& in, unsigned width, std::span<std::uint32_t> out);
 
-// Differences wrap modulo 2^64, so every int64 sequence is representable.
-void encode_delta(std::span<const std::int64_t> values, std::string& out);
+// Differences wrap modulo 2^64, so every int64 sequence is representable. Gives the smallest and the largest
+// value (0 and 0 of none), which it sees on its way.
+std::pair<std::int64_t, std::int64_t> encode_delta(std::span<const std::int64_t> values, std::string& out);
 // The count in the bytes must be out.size(), and the bytes must end with the last value.
 bool decode_delta(ByteReader& in, std::span<std::int64_t> out);
 

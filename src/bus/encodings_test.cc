@@ -1,11 +1,15 @@
 #include "bus/encodings.hpp"
 
 #include <gtest/gtest.h>
+#include <zlib.h>
 
+#include <algorithm>
 #include <limits>
+#include <set>
 
 #include "base/rng.hpp"
 #include "bus/hash.hpp"
+#include "bus/text_order.hpp"
 #include "bus/thrift_compact.hpp"
 #include "bus/utf8.hpp"
 
@@ -96,10 +100,14 @@ TEST(Delta, RoundTripsEverySequence) {
       if (rng.next() % 50 == 0) v = rng.next() % 2 == 0 ? lowest : highest;
     }
     std::string bytes;
-    encode_delta(values, bytes);
+    const auto bounds = encode_delta(values, bytes);
     std::vector<std::int64_t> back(values.size());
     ByteReader in(bytes);
     ASSERT_TRUE(decode_delta(in, back));
+    if (!values.empty()) {
+      ASSERT_EQ(bounds, std::pair(*std::min_element(values.begin(), values.end()),
+                                  *std::max_element(values.begin(), values.end())));
+    }
     ASSERT_EQ(back, values);
     ByteReader cut(std::string_view(bytes).substr(0, bytes.size() - 1));
     ASSERT_FALSE(decode_delta(cut, back));
@@ -130,6 +138,28 @@ TEST(Varint, EdgesRoundTrip) {
   EXPECT_FALSE(too_long.varint(v));
 }
 
+TEST(TextOrder, IsTheOrderOfBytes) {
+  base::Rng rng(22);
+  for (int round = 0; round < 300; ++round) {
+    // Beginnings in common, ends alike, NUL and high bytes, texts of no length.
+    std::vector<std::string> texts;
+    const std::string prefix(rng.next() % 12, 'p');
+    for (std::size_t n = rng.next() % (round % 10 == 0 ? 3000 : 60); n-- > 0;) {
+      std::string text = rng.next() % 20 == 0 ? "" : prefix;
+      for (std::size_t k = rng.next() % 12; k-- > 0;) text += "\0ab\xFF\x80"[rng.next() % 5];
+      texts.push_back(text);
+    }
+    const std::vector<std::string_view> views(texts.begin(), texts.end());
+    std::vector<std::uint32_t> codes, slow;
+    for (std::uint32_t i = 0; i < texts.size(); ++i) codes.push_back(i);
+    slow = codes;
+    const bool distinct = sort_by_text(views, codes);
+    std::stable_sort(slow.begin(), slow.end(), [&](auto a, auto b) { return views[a] < views[b]; });
+    ASSERT_EQ(codes, slow);
+    ASSERT_EQ(distinct, std::set<std::string_view>(views.begin(), views.end()).size() == views.size());
+  }
+}
+
 TEST(Hash, KnownValues) {
   EXPECT_EQ(crc32_of("123456789"), 0xCBF43926U);                   // the check value of CRC-32/ISO-HDLC
   EXPECT_EQ(xxh3_128_of(""), "99aa06d3014798d86001c324468d497f");  // of xxhsum -H128 on an empty file
@@ -137,6 +167,20 @@ TEST(Hash, KnownValues) {
   hash.update("12345");
   hash.update("6789");
   EXPECT_EQ(hash.hex(), xxh3_128_of("123456789"));
+}
+
+TEST(Hash, Crc32IsZlibsForEveryLengthAndPlace) {
+  base::Rng rng(21);
+  std::string bytes(5000, '\0');
+  for (auto& b : bytes) b = static_cast<char>(rng.next());
+  for (std::size_t n = 0; n <= 1100; ++n) {
+    const std::string_view part = std::string_view(bytes).substr(rng.next() % 64, n);
+    const auto expected = ::crc32(0, reinterpret_cast<const Bytef*>(part.data()), static_cast<uInt>(n));
+    ASSERT_EQ(crc32_of(part), expected) << n;
+  }
+  EXPECT_EQ(crc32_of(std::string_view(bytes).substr(700), crc32_of(std::string_view(bytes).substr(0, 700))),
+            crc32_of(bytes));
+  EXPECT_EQ(crc32_of(bytes), ::crc32(0, reinterpret_cast<const Bytef*>(bytes.data()), 5000));
 }
 
 TEST(Utf8, AcceptsAndRefusesByRfc3629) {

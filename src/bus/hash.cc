@@ -1,7 +1,6 @@
 #include "bus/hash.hpp"
 
 #include <xxhash.h>
-#include <zlib.h>
 
 #include "base/assert.hpp"
 #include "base/text.hpp"
@@ -12,13 +11,6 @@ namespace {
 std::string hex_of(XXH128_hash_t h) { return base::hex64(h.high64) + base::hex64(h.low64); }
 
 }  // namespace
-
-std::uint32_t crc32_of(std::string_view bytes) {
-  // Pages are far below 4 GiB, the limit of zlib's length.
-  PJ_CHECK(bytes.size() <= UINT32_MAX);
-  return static_cast<std::uint32_t>(
-      ::crc32(0, reinterpret_cast<const Bytef*>(bytes.data()), static_cast<uInt>(bytes.size())));
-}
 
 std::string xxh3_128_of(std::string_view bytes) { return hex_of(XXH3_128bits(bytes.data(), bytes.size())); }
 

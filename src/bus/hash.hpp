@@ -9,7 +9,8 @@
 
 namespace perjoule::bus {
 
-std::uint32_t crc32_of(std::string_view bytes);
+// `before`: the CRC of the bytes that come before these.
+std::uint32_t crc32_of(std::string_view bytes, std::uint32_t before = 0);
 // 32 lower-case hexadecimal digits, high half first.
 std::string xxh3_128_of(std::string_view bytes);
 

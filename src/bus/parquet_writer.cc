@@ -9,6 +9,7 @@
 #include "base/assert.hpp"
 #include "bus/bloom.hpp"
 #include "bus/encodings.hpp"
+#include "bus/text_order.hpp"
 #include "bus/utf8.hpp"
 
 namespace perjoule::bus {
@@ -39,14 +40,16 @@ class GroupEncoder {
 
   base::Result<EncodedGroup> run() {
     out_.meta.rows = static_cast<std::int64_t>(batch_.rows);
+    out_.bytes.reserve(2 * batch_.rows * schema_.columns.size());  // more than most groups take
     for (std::size_t i = 0; i < schema_.columns.size(); ++i)
       PJ_TRY(chunk(schema_.columns[i], batch_.columns[i]));
     out_.meta.sorted_by = options_.sorted_by;
     for (const auto& s : out_.meta.sorted_by) PJ_CHECK(s.column < schema_.columns.size());
-    const auto& times = batch_.columns[schema_.time_column];
-    PJ_CHECK(times.type == ColumnType::kInt64);
-    const auto [lo, hi] = std::minmax_element(times.ints.begin(), times.ints.end());
-    out_.time = {true, *lo, *hi};
+    const ChunkMeta& time = out_.meta.columns[schema_.time_column];
+    PJ_CHECK(time.type == ParquetType::kInt64 && time.bounds.known);
+    out_.time.known = true;
+    std::memcpy(&out_.time.first_ns, time.bounds.smallest.data(), sizeof out_.time.first_ns);
+    std::memcpy(&out_.time.last_ns, time.bounds.largest.data(), sizeof out_.time.last_ns);
     out_.meta.stored_bytes = static_cast<std::int64_t>(out_.bytes.size());
     append_blooms();
     return std::move(out_);
@@ -63,6 +66,7 @@ class GroupEncoder {
     ChunkMeta meta;
     meta.type = parquet_type_of(spec.type);
     meta.name = spec.name;
+    zstd_helps_ = Helps::kUnknown;
     meta.values = out_.meta.rows;
     const std::size_t start = out_.bytes.size();
     if (spec.type == ColumnType::kText) PJ_TRY(dictionary(spec, column, meta));
@@ -96,15 +100,16 @@ class GroupEncoder {
   // Sorts the texts in use; rank_[code] is the text's place, equal texts share one.
   base::Status dictionary(const ColumnSpec& spec, const Column& column, ChunkMeta& meta) {
     const auto& texts = column.dictionary;
+    used_codes(column);
+    const bool distinct = sort_by_text(texts, used_);
     // The entry after the last stands for NULL, so that the loops over rows need not ask.
     rank_.assign(texts.size() + 1, 0);
     sorted_.clear();
-    std::string raw;
-    for (const auto code : sorted_codes(column)) {
-      if (sorted_.empty() || sorted_.back() != texts[code]) {
+    std::size_t bytes = 0;
+    for (const auto code : used_) {
+      if (distinct || sorted_.empty() || sorted_.back() != texts[code]) {
         sorted_.push_back(texts[code]);
-        put_raw(raw, static_cast<std::uint32_t>(texts[code].size()));
-        raw.append(texts[code]);
+        bytes += sizeof(std::uint32_t) + texts[code].size();
       }
       rank_[code] = static_cast<std::uint32_t>(sorted_.size() - 1);
     }
@@ -114,53 +119,47 @@ class GroupEncoder {
                              "it is not UTF-8", "Convert the input's identifiers to UTF-8");
     }
     width_ = bit_width_of(sorted_.empty() ? 0 : static_cast<std::uint32_t>(sorted_.size() - 1));
+    PJ_CHECK(bytes < INT32_MAX);
+    write_dictionary(bytes, meta);
+    return base::ok_status();
+  }
+
+  void write_dictionary(std::size_t bytes, ChunkMeta& meta) {
+    values_.clear();
+    values_.reserve(bytes);
+    for (const auto text : sorted_) {
+      put_raw(values_, static_cast<std::uint32_t>(text.size()));
+      values_.append(text);
+    }
     meta.dictionary_offset = static_cast<std::int64_t>(out_.bytes.size());
     PageHeader header;
     header.type = PageType::kDictionary;
     header.values = static_cast<std::int32_t>(sorted_.size());
     header.encoding = Encoding::kPlain;
-    header.raw_bytes = static_cast<std::int32_t>(raw.size());
-    PJ_CHECK(raw.size() < INT32_MAX);
-    compress(raw);
-    put_page(header, packed_, meta);
-    return base::ok_status();
+    header.raw_bytes = static_cast<std::int32_t>(values_.size());
+    put_page(header, {}, compress(values_), meta);
   }
 
-  // The codes that rows have, by their text. Most names differ within their first eight bytes, so these are
-  // compared as one number before the texts are.
-  static std::vector<std::uint32_t> sorted_codes(const Column& column) {
-    const auto& texts = column.dictionary;
-    const auto n = static_cast<std::uint32_t>(texts.size());
+  // The codes that rows have, ascending, into used_.
+  void used_codes(const Column& column) {
+    const auto n = static_cast<std::uint32_t>(column.dictionary.size());
+    used_.clear();
+    if (!column.all_used) mark_used(column);
+    for (std::uint32_t i = 0; i < n; ++i) {
+      if (column.all_used || is_used_[i] != 0) used_.push_back(i);
+    }
+  }
+  void mark_used(const Column& column) {
+    const auto n = static_cast<std::uint32_t>(column.dictionary.size());
     // The place after the last is for NULL. Whole stretches of one code are common, and quickly told apart.
     constexpr std::size_t kStretch = 64;
-    std::vector<std::uint8_t> used(texts.size() + 1, 0);
+    is_used_.assign(n + 1, 0);
     for (std::size_t from = 0; from < column.codes.size(); from += kStretch) {
       const auto part = std::span(column.codes).subspan(from, std::min(kStretch, column.codes.size() - from));
       std::uint32_t differs = 0;
       for (const auto code : part) differs |= code ^ part[0];
-      for (const auto code : differs == 0 ? part.first(1) : part) used[std::min(code, n)] = 1;
+      for (const auto code : differs == 0 ? part.first(1) : part) is_used_[std::min(code, n)] = 1;
     }
-    struct Key {
-      std::uint64_t head;
-      std::uint32_t code;
-    };
-    std::vector<Key> keys;
-    for (std::uint32_t i = 0; i < n; ++i) {
-      if (used[i] != 0) keys.push_back({head_of(texts[i]), i});
-    }
-    std::sort(keys.begin(), keys.end(), [&](const Key& a, const Key& b) {
-      return a.head != b.head ? a.head < b.head : texts[a.code] < texts[b.code];
-    });
-    std::vector<std::uint32_t> order;
-    for (const Key& key : keys) order.push_back(key.code);
-    return order;
-  }
-
-  // The first eight bytes as a number that is ordered as they are; a shorter text ends in zeros.
-  static std::uint64_t head_of(std::string_view text) {
-    std::uint64_t head = 0;
-    std::memcpy(&head, text.data(), std::min<std::size_t>(text.size(), sizeof head));
-    return __builtin_bswap64(head);
   }
 
   void page(const ColumnSpec& spec, const Column& column, Range rows, ChunkMeta& meta) {
@@ -180,33 +179,53 @@ class GroupEncoder {
     header.encoding = encoding_of(spec.type);
     header.level_bytes = static_cast<std::int32_t>(levels_.size());
     header.raw_bytes = static_cast<std::int32_t>(levels_.size() + values_.size());
-    // What zstd cannot shrink by a sixteenth is stored as it is: readers then need not inflate it.
-    compress(values_);
-    header.compressed = packed_.size() < values_.size() - values_.size() / 16;
-    levels_.append(header.compressed ? packed_ : values_);
+    const std::string_view packed = compress_if_worth(values_);
+    header.compressed = !packed.empty();
 
     info.offset = static_cast<std::int64_t>(out_.bytes.size());
-    put_page(header, levels_, meta);
+    put_page(header, levels_, header.compressed ? packed : values_, meta);
     info.stored_bytes = static_cast<std::int32_t>(out_.bytes.size()) - static_cast<std::int32_t>(info.offset);
     meta.nulls += info.nulls;
     meta.pages.push_back(std::move(info));
   }
 
-  void compress(const std::string& raw) {
-    packed_.resize(ZSTD_compressBound(raw.size()));
+  static bool is_worth(std::size_t packed, std::size_t raw) { return packed < raw - raw / 16; }
+
+  // The values' zstd frame, or nothing where it does not save a sixteenth: such values are stored as they
+  // are, and readers need not inflate them. If the first 64 KiB of a chunk do not shrink, the chunk's other
+  // pages are not tried.
+  std::string_view compress_if_worth(std::string_view values) {
+    constexpr std::size_t kTrial = 1 << 16, kTelling = 1 << 12, kFrame = 16;
+    if (values.size() < kFrame || zstd_helps_ == Helps::kNo) return {};
+    if (zstd_helps_ == Helps::kUnknown && values.size() > kTrial) {
+      zstd_helps_ = is_worth(compress(values.substr(0, kTrial)).size(), kTrial) ? Helps::kYes : Helps::kNo;
+      if (zstd_helps_ == Helps::kNo) return {};
+    }
+    const std::string_view packed = compress(values);
+    const bool worth = is_worth(packed.size(), values.size());
+    if (zstd_helps_ == Helps::kUnknown && values.size() >= kTelling)
+      zstd_helps_ = worth ? Helps::kYes : Helps::kNo;
+    return worth ? packed : std::string_view{};
+  }
+
+  // The frame lies in packed_ until the next one.
+  std::string_view compress(std::string_view raw) {
+    const std::size_t bound = ZSTD_compressBound(raw.size());
+    if (packed_.size() < bound) packed_.resize(bound);
     const std::size_t n = ZSTD_compressCCtx(zstd_.get(), packed_.data(), packed_.size(), raw.data(),
                                             raw.size(), options_.zstd_level);
     PJ_CHECK(ZSTD_isError(n) == 0);  // the destination is large enough by the bound
-    packed_.resize(n);
+    return std::string_view(packed_).substr(0, n);
   }
 
-  void put_page(PageHeader& header, const std::string& body, ChunkMeta& meta) {
-    header.stored_bytes = static_cast<std::int32_t>(body.size());
-    header.crc = crc32_of(body);
+  // A page of `levels`, then `values`.
+  void put_page(PageHeader& header, std::string_view levels, std::string_view values, ChunkMeta& meta) {
+    header.stored_bytes = static_cast<std::int32_t>(levels.size() + values.size());
+    header.crc = crc32_of(values, crc32_of(levels));
     const std::size_t before = out_.bytes.size();
     write_page_header(header, out_.bytes);
     meta.raw_bytes += static_cast<std::int64_t>(out_.bytes.size() - before) + header.raw_bytes;
-    out_.bytes.append(body);
+    out_.bytes.append(levels).append(values);
   }
 
   void encode_values(const Column& column, Range rows, PageMeta& info) {
@@ -232,26 +251,8 @@ class GroupEncoder {
       all = ints_;
     }
     info.nulls = static_cast<std::int64_t>(rows.size() - all.size());
-    encode_delta(all, values_);
-    if (all.empty()) return;
-    const auto [lo, hi] = bounds_of(all);
-    info.bounds = {true, raw_bytes(lo), raw_bytes(hi)};
-  }
-
-  // Times and constants repeat for many rows, and a stretch of one value is told apart quickly.
-  static std::pair<std::int64_t, std::int64_t> bounds_of(std::span<const std::int64_t> values) {
-    constexpr std::size_t kStretch = 128;
-    std::int64_t lo = values[0], hi = values[0];
-    for (std::size_t from = 0; from < values.size(); from += kStretch) {
-      const auto part = values.subspan(from, std::min(kStretch, values.size() - from));
-      std::int64_t differs = 0;
-      for (const auto v : part) differs |= v ^ part[0];
-      for (const auto v : differs == 0 ? part.first(1) : part) {
-        lo = std::min(lo, v);
-        hi = std::max(hi, v);
-      }
-    }
-    return {lo, hi};
+    const auto [lo, hi] = encode_delta(all, values_);
+    if (!all.empty()) info.bounds = {true, raw_bytes(lo), raw_bytes(hi)};
   }
 
   void encode_doubles(const Column& column, Range rows, PageMeta& info) {
@@ -281,10 +282,10 @@ class GroupEncoder {
       codes_.push_back(v);
     }
     info.nulls = static_cast<std::int64_t>(rows.size() - codes_.size());
-    std::string hybrid;
-    encode_hybrid(codes_, 1, hybrid);
-    put_raw(values_, static_cast<std::uint32_t>(hybrid.size()));
-    values_.append(hybrid);
+    put_raw(values_, std::uint32_t{0});
+    encode_hybrid(codes_, 1, values_);
+    const auto bytes = static_cast<std::uint32_t>(values_.size() - sizeof(std::uint32_t));
+    std::memcpy(values_.data(), &bytes, sizeof bytes);
     if (!codes_.empty())
       info.bounds = {true, std::string(1, static_cast<char>(all)), std::string(1, static_cast<char>(any))};
   }
@@ -313,17 +314,34 @@ class GroupEncoder {
   // The page's codes as places in the sorted dictionary, NULLs left out, into codes_.
   void rank_page(const std::uint32_t* codes, std::size_t n, std::uint32_t& lo, std::uint32_t& hi) {
     codes_.resize(n);
+    const std::uint32_t* rank = rank_.data();
     const auto null = static_cast<std::uint32_t>(rank_.size() - 1);
-    std::size_t kept = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-      codes_[kept] = rank_[std::min(codes[i], null)];
-      kept += codes[i] != kNullCode ? 1 : 0;
+    std::uint32_t* to = codes_.data();
+    if (has_null(codes, n)) {
+      std::size_t kept = 0;
+      for (std::size_t i = 0; i < n; ++i) {
+        to[kept] = rank[std::min(codes[i], null)];
+        kept += codes[i] != kNullCode ? 1 : 0;
+      }
+      codes_.resize(kept);
+    } else {
+      for (std::size_t i = 0; i < n; ++i) to[i] = rank[codes[i]];
     }
-    codes_.resize(kept);
+    // As signed numbers, which every processor compares four at once; there are below 2^31 texts.
+    std::int32_t least = INT32_MAX, most = 0;
     for (const auto r : codes_) {
-      lo = std::min(lo, r);
-      hi = std::max(hi, r);
+      const auto v = static_cast<std::int32_t>(r);
+      least = v < least ? v : least;
+      most = v > most ? v : most;
     }
+    lo = static_cast<std::uint32_t>(least);
+    hi = static_cast<std::uint32_t>(most);
+  }
+
+  static bool has_null(const std::uint32_t* codes, std::size_t n) {
+    std::uint32_t any = 0;
+    for (std::size_t i = 0; i < n; ++i) any |= codes[i] == kNullCode ? 1U : 0U;
+    return any != 0;
   }
 
   void encode_levels(const Column& column, Range rows, std::int64_t nulls) {
@@ -374,7 +392,10 @@ class GroupEncoder {
   const EncodingOptions& options_;
   std::unique_ptr<ZSTD_CCtx, ZstdDeleter> zstd_;
   EncodedGroup out_;
-  std::vector<std::uint32_t> rank_, codes_;
+  enum class Helps { kUnknown, kYes, kNo };
+  Helps zstd_helps_ = Helps::kUnknown;  // with the values of the chunk at work
+  std::vector<std::uint32_t> rank_, codes_, used_;
+  std::vector<std::uint8_t> is_used_;
   std::vector<std::string_view> sorted_;
   std::vector<std::int64_t> ints_;
   unsigned width_ = 1;

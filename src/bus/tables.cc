@@ -186,6 +186,7 @@ void TableBuilder::prepare() {
   for (std::size_t i = 0; i < columns.size(); ++i) {
     Column& c = slots_[i].column;
     c.type = columns[i].type;
+    c.all_used = c.type == kText;
     if (c.type == kInt) c.ints.resize(capacity_);
     if (c.type == kDouble) c.doubles.resize(capacity_);
     if (c.type == kBool) c.bools.resize(capacity_);

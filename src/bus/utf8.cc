@@ -1,11 +1,21 @@
 #include "bus/utf8.hpp"
 
 #include <cstdint>
+#include <cstring>
 
 namespace perjoule::bus {
 
 bool is_valid_utf8(std::string_view text) {
   for (std::size_t i = 0; i < text.size();) {
+    // Names are ASCII as a rule: eight bytes at a time.
+    std::uint64_t eight = 0;
+    if (text.size() - i >= sizeof eight) {
+      std::memcpy(&eight, text.data() + i, sizeof eight);
+      if ((eight & 0x8080808080808080ULL) == 0) {
+        i += sizeof eight;
+        continue;
+      }
+    }
     const auto lead = static_cast<std::uint8_t>(text[i]);
     if (lead < 0x80) {
       ++i;

@@ -59,7 +59,7 @@ RunSink::Group& RunSink::group_of(const energy::Consumer& c, Job& job) {
   }
   const GroupKey key{(static_cast<std::uint64_t>(c.tenant.id) << 32) | c.job.id, c.model.id};
   const auto [it, added] = group_index_.try_emplace(key, static_cast<std::uint32_t>(groups_.size()));
-  if (added) groups_.push_back({{c.tenant, c.job, c.model, {}, {}, {}, {}, {}}, {}, 0.0});
+  if (added) groups_.push_back({{c.tenant, c.job, c.model}, {}, 0.0});
   job.group = it->second;
   return groups_[job.group];
 }

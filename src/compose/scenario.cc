@@ -58,6 +58,8 @@ class Document {
   Result<toml::table> parse(std::string_view text) const {
     if (text.size() > kLongestText)
       return base::bad_input(kWhat, name_ + ":1:1", "the file is larger than 16 MiB");
+    if (const std::size_t line = base::line_with_deep_key(text); line != 0)
+      return base::bad_input(kWhat, name_ + ":" + std::to_string(line) + ":1", base::kDeepKey);
     toml::parse_result parsed = toml::parse(text, name_);
     if (parsed) return std::move(parsed).table();
     return base::bad_input(kWhat, place(parsed.error().source()), std::string(parsed.error().description()),

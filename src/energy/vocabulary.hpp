@@ -75,7 +75,7 @@ struct Device {
 
 // Who used the energy. Any part may be absent (Symbol 0).
 struct Consumer {
-  Symbol tenant, job, model, run, epoch, step, request, kernel, phase;
+  Symbol tenant{}, job{}, model{}, run{}, epoch{}, step{}, request{}, kernel{}, phase{};
   bool operator==(const Consumer&) const = default;
 };
 

@@ -21,7 +21,7 @@ struct Group {
   energy::Symbol tenant, job, model;
   explicit Group(const Consumer& c) : tenant(c.tenant), job(c.job), model(c.model) {}
   bool operator==(const Group&) const = default;
-  Consumer consumer() const { return {tenant, job, model, {}, {}, {}, {}, {}}; }
+  Consumer consumer() const { return {tenant, job, model}; }
 };
 
 struct GroupHash {

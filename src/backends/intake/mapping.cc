@@ -90,6 +90,8 @@ class Reader {
   explicit Reader(std::string name) : name_(std::move(name)) {}
 
   Result<Mapping> read(std::string_view text) {
+    if (const std::size_t line = base::line_with_deep_key(text); line != 0)
+      return base::bad_input("read a mapping file", name_ + ":" + std::to_string(line) + ":1", base::kDeepKey);
     const toml::parse_result parsed = toml::parse(text, name_);
     if (!parsed) {
       return base::bad_input("read a mapping file", place(parsed.error().source()),
