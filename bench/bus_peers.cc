@@ -210,7 +210,7 @@ void print_text(const Options& o, const Run& r) {
   std::printf(
       "disk, durable writes of 4 MiB: %.0f MB/s (median %.1f ms, worst %.1f) before, %.0f MB/s after\n",
       r.disk_before.mb_per_s, r.disk_before.median_ms, r.disk_before.worst_ms, r.disk_after.mb_per_s);
-  std::printf("events made in %.0f ns each, %s; reference answers in %.1f s\n", r.generate_ns,
+  std::printf("events made in %.0f ns of CPU each, %s; reference answers in %.1f s\n", r.generate_ns,
               r.in_memory ? "before the clock ran, held in memory" : "while loading, their time taken off",
               r.reference_s);
   for (const auto& p : r.peers) print_peer(o, p);

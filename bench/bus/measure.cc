@@ -199,16 +199,17 @@ Stream::Stream(const GeneratorOptions& options) : options_(options) {
   generator.fill(0, batch);
   const auto batches = static_cast<std::size_t>(generator.batches());
   const auto needed = static_cast<std::int64_t>(batch.bytes() * batches);
-  const base::Stopwatch watch;
+  const double begin = processor_seconds();
+  const auto spent_ns = [&] { return (processor_seconds() - begin) * 1e9; };
   if (needed >> 20 <= machine_facts().available_mib / 2) {
     held_.resize(batches);
     for (std::size_t i = 0; i < batches; ++i) generator.fill(static_cast<std::int64_t>(i), held_[i]);
-    generate_ns_per_event_ = watch.elapsed().value() * 1e9 / static_cast<double>(options.events);
+    generate_ns_per_event_ = spent_ns() / static_cast<double>(options.events);
     return;
   }
   const std::int64_t some = std::min<std::int64_t>(generator.batches(), 100);
   for (std::int64_t i = 0; i < some; ++i) generator.fill(i, batch);
-  generate_ns_per_event_ = watch.elapsed().value() * 1e9 / static_cast<double>(some * kBatchEvents);
+  generate_ns_per_event_ = spent_ns() / static_cast<double>(some * kBatchEvents);
 }
 
 base::Status Stream::deliver(const std::function<base::Status(const EventBatch&)>& take,

@@ -18,6 +18,7 @@ class Stream {
   explicit Stream(const GeneratorOptions& options);
   const GeneratorOptions& options() const { return options_; }
   bool in_memory() const { return !held_.empty(); }
+  // Processor time of making one event.
   double generate_ns_per_event() const { return generate_ns_per_event_; }
   // Hands every batch to `take` and stops at an error. `making(true)` before and `making(false)` after a
   // batch is made.
