@@ -110,9 +110,10 @@ class Rocksdb final : public Peer {
   }
 
   std::string name_version_settings() const override {
+    const std::string threads = std::to_string(options_.threads);
     return "RocksDB " + rocksdb::GetRocksVersionAsString() + ": write batches of 10,000 events, sync=true, " +
-           std::to_string(options_.threads) + " writers, " + std::to_string(options_.threads) +
-           " background jobs, LZ4 with ZSTD at the bottom, vector memtables of 128 MiB, block cache " +
+           threads + " writers, " + threads + " flushes and " + threads +
+           " compactions at a time, vector memtables of 64 MiB, LZ4 with ZSTD at the bottom, block cache " +
            std::to_string(options_.memory_bytes >> 21) +
            " MiB, key (device,time,seq,row), second column family request -> event";
   }
@@ -121,7 +122,8 @@ class Rocksdb final : public Peer {
     directory_ = directory;
     rocksdb::DBOptions settings;
     settings.create_if_missing = settings.create_missing_column_families = true;
-    settings.max_background_jobs = options_.threads;
+    settings.max_background_flushes = options_.threads;
+    settings.max_background_compactions = options_.threads;
     settings.enable_pipelined_write = true;
     settings.allow_concurrent_memtable_write = false;
     const auto family = family_options();
@@ -181,8 +183,8 @@ class Rocksdb final : public Peer {
     rocksdb::ColumnFamilyOptions family;
     family.compression = rocksdb::kLZ4Compression;
     family.bottommost_compression = rocksdb::kZSTD;
-    family.write_buffer_size = std::size_t{128} << 20;
-    family.max_write_buffer_number = 3;
+    family.write_buffer_size = std::size_t{64} << 20;
+    family.max_write_buffer_number = 4;
     // Sorted when it is flushed: cheaper than a skip list while nobody reads.
     family.memtable_factory = std::make_shared<rocksdb::VectorRepFactory>();
     family.level_compaction_dynamic_level_bytes = true;
