@@ -152,13 +152,16 @@ json peer_json(const Options& o, const bench::PeerResult& r) {
                 {"load_s", r.load_s},
                 {"finish_s", r.finish_s},
                 {"settle_s", r.settle_s},
-                {"memory_mib", r.memory_mib}});
+                {"memory_mib", r.memory_mib},
+                {"others_cores_loading", r.others_loading},
+                {"others_cores_asking", r.others_asking}});
   }
   out["queries"] = json::array();
   for (const auto& q : r.queries)
     out["queries"].push_back({{"id", bench::query_name(q.id)},
                               {"median_ms", q.median_ms},
                               {"least_ms", q.least_ms},
+                              {"cpu_ms", q.cpu_ms},
                               {"runs", q.runs},
                               {"rows", q.rows},
                               {"equal", q.wrong.empty()},
@@ -192,12 +195,15 @@ void print_peer(const Options& o, const bench::PeerResult& r) {
   const Figures f = figures(o, r);
   std::printf(
       "  load %.0f rows/s (%.1f s, of these %.1f s to finish), %.2f CPU s per million events, %.2f with the "
-      "merges after it (%.1f s), %.2f bytes/event at rest, %.2f written, %lld MiB more memory at most\n",
+      "merges after it (%.1f s), %.2f bytes/event at rest, %.2f written, %lld MiB more memory at most; other "
+      "processes kept %.1f cores busy meanwhile, "
+      "%.1f while it answered\n",
       f.rows_per_s, r.load_s, r.finish_s, f.cpu_s_per_million, f.settled_cpu_s_per_million, r.settle_s,
-      f.bytes_per_event, f.written_per_event, static_cast<long long>(r.memory_mib));
+      f.bytes_per_event, f.written_per_event, static_cast<long long>(r.memory_mib), r.others_loading,
+      r.others_asking);
   for (const auto& q : r.queries)
-    std::printf("  %-10s %12.2f ms (least %.2f, %d runs)  %8lld rows  %s%s\n",
-                std::string(bench::query_name(q.id)).c_str(), q.median_ms, q.least_ms, q.runs,
+    std::printf("  %-10s %12.2f ms (least %.2f, CPU %.2f, %d runs)  %8lld rows  %s%s\n",
+                std::string(bench::query_name(q.id)).c_str(), q.median_ms, q.least_ms, q.cpu_ms, q.runs,
                 static_cast<long long>(q.rows), q.wrong.empty() ? "equal" : "WRONG: ", q.wrong.c_str());
 }
 

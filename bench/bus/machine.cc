@@ -97,6 +97,14 @@ double processor_seconds() {
 
 std::int64_t written_bytes() { return number_in("/proc/self/io", "write_bytes"); }
 
+double machine_busy_seconds() {
+  std::ifstream in("/proc/stat");
+  std::string name;
+  double user = 0, nice = 0, system = 0, idle = 0, wait = 0, interrupts = 0, soft = 0;
+  in >> name >> user >> nice >> system >> idle >> wait >> interrupts >> soft;
+  return (user + nice + system + interrupts + soft) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+}
+
 std::int64_t resident_mib() { return number_in("/proc/self/status", "VmRSS") >> 10; }
 
 std::int64_t greatest_resident_mib() { return number_in("/proc/self/status", "VmHWM") >> 10; }

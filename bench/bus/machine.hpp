@@ -26,6 +26,8 @@ base::Result<DiskRate> raw_disk_rate(const std::string& directory);
 double processor_seconds();
 // Handed to the block layer by this process so far; 0 where the kernel does not say.
 std::int64_t written_bytes();
+// Of all processes of this machine since it started, idle time left out.
+double machine_busy_seconds();
 std::int64_t resident_mib();
 std::int64_t greatest_resident_mib();
 

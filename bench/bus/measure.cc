@@ -16,12 +16,13 @@ namespace {
 
 using nlohmann::json;
 // A question is not repeated for longer than this.
-constexpr double kRepeatSeconds = 30;
+constexpr double kRepeatSeconds = 10;
 
 json to_json(const QueryResult& q) {
   return {{"id", static_cast<int>(q.id)},
           {"median_ms", q.median_ms},
           {"least_ms", q.least_ms},
+          {"cpu_ms", q.cpu_ms},
           {"runs", q.runs},
           {"rows", q.rows},
           {"wrong", q.wrong}};
@@ -30,33 +31,46 @@ QueryResult query_result(const json& in) {
   return {static_cast<QueryId>(in.at("id").get<int>()),
           in.at("median_ms"),
           in.at("least_ms"),
+          in.at("cpu_ms"),
           in.at("runs"),
           in.at("rows"),
           in.at("wrong")};
 }
 json to_json(const PeerResult& r) {
-  json out = {{"peer", r.peer},         {"settings", r.settings},     {"missing", r.missing},
-              {"failed", r.failed},     {"load_s", r.load_s},         {"load_cpu_s", r.load_cpu_s},
-              {"finish_s", r.finish_s}, {"settle_s", r.settle_s},     {"settle_cpu_s", r.settle_cpu_s},
-              {"bytes", r.bytes},       {"written", r.written_bytes}, {"memory_mib", r.memory_mib}};
+  json out = {{"peer", r.peer},
+              {"settings", r.settings},
+              {"missing", r.missing},
+              {"failed", r.failed},
+              {"load_s", r.load_s},
+              {"load_cpu_s", r.load_cpu_s},
+              {"finish_s", r.finish_s},
+              {"settle_s", r.settle_s},
+              {"settle_cpu_s", r.settle_cpu_s},
+              {"bytes", r.bytes},
+              {"written", r.written_bytes},
+              {"memory_mib", r.memory_mib},
+              {"others_loading", r.others_loading},
+              {"others_asking", r.others_asking}};
   out["queries"] = json::array();
   for (const auto& q : r.queries) out["queries"].push_back(to_json(q));
   return out;
 }
 PeerResult peer_result(const json& in) {
-  PeerResult out{in.at("peer"),
-                 in.at("settings"),
-                 in.at("missing"),
-                 in.at("failed"),
-                 in.at("load_s"),
-                 in.at("load_cpu_s"),
-                 in.at("finish_s"),
-                 in.at("settle_s"),
-                 in.at("settle_cpu_s"),
-                 in.at("bytes"),
-                 in.at("written"),
-                 in.at("memory_mib"),
-                 {}};
+  PeerResult out;
+  out.peer = in.at("peer");
+  out.settings = in.at("settings");
+  out.missing = in.at("missing");
+  out.failed = in.at("failed");
+  out.load_s = in.at("load_s");
+  out.load_cpu_s = in.at("load_cpu_s");
+  out.finish_s = in.at("finish_s");
+  out.settle_s = in.at("settle_s");
+  out.settle_cpu_s = in.at("settle_cpu_s");
+  out.bytes = in.at("bytes");
+  out.written_bytes = in.at("written");
+  out.memory_mib = in.at("memory_mib");
+  out.others_loading = in.at("others_loading");
+  out.others_asking = in.at("others_asking");
   for (const auto& q : in.at("queries")) out.queries.push_back(query_result(q));
   return out;
 }
@@ -85,8 +99,22 @@ class LoadClock {
   double wall_begin_ = 0, cpu_begin_ = 0, wall_off_ = 0, cpu_off_ = 0;
 };
 
+// Cores that other processes keep busy from its making on.
+class Others {
+ public:
+  double cores() const {
+    const double others = (machine_busy_seconds() - busy_) - (processor_seconds() - own_);
+    return std::max(0.0, others / watch_.elapsed().value());
+  }
+
+ private:
+  base::Stopwatch watch_;
+  double busy_ = machine_busy_seconds(), own_ = processor_seconds();
+};
+
 base::Status load(Peer& peer, const Stream& stream, PeerResult& out) {
   const std::int64_t written = written_bytes();
+  const Others others;
   LoadClock clock;
   PJ_TRY(stream.deliver([&](const EventBatch& batch) { return peer.append(batch); },
                         [&](bool begins) { clock.making(begins); }));
@@ -95,6 +123,7 @@ base::Status load(Peer& peer, const Stream& stream, PeerResult& out) {
   out.load_s = clock.wall_s();
   out.load_cpu_s = clock.cpu_s();
   out.finish_s = out.load_s - appended;
+  out.others_loading = others.cores();
   const LoadClock after;
   PJ_TRY(peer.settle());
   out.settle_s = after.wall_s();
@@ -109,11 +138,14 @@ base::Status ask(Peer& peer, QueryId id, const QueryParams& params, const Answer
                  QueryResult& out) {
   out.id = id;
   std::vector<double> ms;
+  double cpu_s = 0;
   const base::Stopwatch all;
   for (int run = 0; run <= repeat; ++run) {
+    const double cpu_before = processor_seconds();
     const base::Stopwatch watch;
     auto answer = peer.query(id, params);
     const double took = watch.elapsed().value() * 1e3;
+    if (run > 0) cpu_s += processor_seconds() - cpu_before;
     if (!answer.ok()) return std::move(answer).error();
     out.rows = static_cast<std::int64_t>(answer.value().rows());
     if (out.wrong.empty()) out.wrong = difference(answer.value(), expected);
@@ -124,6 +156,7 @@ base::Status ask(Peer& peer, QueryId id, const QueryParams& params, const Answer
   out.runs = static_cast<int>(ms.size());
   out.median_ms = ms[ms.size() / 2];
   out.least_ms = ms.front();
+  out.cpu_ms = cpu_s * 1e3 / out.runs;
   return base::ok_status();
 }
 
@@ -134,8 +167,10 @@ base::Status measure(Peer& peer, const Stream& stream, const std::string& direct
   PJ_TRY(peer.open(directory));
   out.settings = peer.name_version_settings();
   PJ_TRY(load(peer, stream, out));
+  const Others others;
   for (std::size_t i = 0; i < ids.size(); ++i)
     PJ_TRY(ask(peer, ids[i], params, expected[i], repeat, out.queries.emplace_back()));
+  out.others_asking = others.cores();
   // The stream that is held in memory is mapped in the child too.
   out.memory_mib = greatest_resident_mib() - resident;
   return base::ok_status();

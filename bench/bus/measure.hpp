@@ -34,6 +34,7 @@ class Stream {
 struct QueryResult {
   QueryId id = QueryId::kRequest;
   double median_ms = 0, least_ms = 0;  // of the runs after the first
+  double cpu_ms = 0;                   // processor time of all threads, mean of those runs
   int runs = 0;
   std::int64_t rows = 0;
   std::string wrong;  // empty: every answer was equal to the reference
@@ -46,6 +47,9 @@ struct PeerResult {
   double load_s = 0, load_cpu_s = 0;      // from the first batch to durable and queryable
   double finish_s = 0;                    // the part of load_s after the last batch
   double settle_s = 0, settle_cpu_s = 0;  // merges after that
+  // Cores that other processes kept busy while this one loaded and answered: how far wall time can be
+  // trusted.
+  double others_loading = 0, others_asking = 0;
   std::int64_t bytes = 0, written_bytes = 0, memory_mib = 0;
   std::vector<QueryResult> queries;
 
