@@ -107,8 +107,15 @@ class EngineImpl final : public Engine {
   std::array<std::uint64_t, kTableCount> tail_rows_{};
   EngineStats stats_;
   bool closing_ = false, stopped_ = false;
-  std::mutex sealing_;  // held by the one who seals
-  std::mutex log_io_;   // by the one who writes to the log or syncs it
+  BlockMerge& merge_of(Table table) {
+    auto& merge = merges_[static_cast<std::size_t>(table)];
+    if (merge == nullptr) merge = std::make_unique<BlockMerge>(table);
+    return *merge;
+  }
+
+  std::array<std::unique_ptr<BlockMerge>, kTableCount> merges_;  // of the one who seals
+  std::mutex sealing_;                                           // held by the one who seals
+  std::mutex log_io_;  // by the one who writes to the log or syncs it
 
   std::thread writer_, keeper_;
 };
@@ -145,7 +152,8 @@ base::Status EngineImpl::recover() {
     mark_on_disk(view.key().source, view.key().last_seq);
     if (entry.number <= manifest_->tables.at(std::string(schema_of(view.table()).name)).sealed_entry)
       return base::ok_status();
-    tail_.push_back({entry.number, view.table(), view.rows(), view.first_ns(), view.last_ns(), entry.place, {}});
+    tail_.push_back(
+        {entry.number, view.table(), view.rows(), view.first_ns(), view.last_ns(), entry.place, {}});
     tail_rows_[static_cast<std::size_t>(view.table())] += view.rows();
     ++recovery_.blocks;
     recovery_.rows += view.rows();
@@ -165,7 +173,8 @@ base::Status EngineImpl::remove_strays() const {
     PJ_ASSIGN(const auto names, env_.list(directory_ + "/" + table));
     for (const auto& name : names) {
       const std::string file = table + "/" + name;
-      const bool ours = name.starts_with("part-") && (name.ends_with(".parquet") || name.ends_with(".parquet.part"));
+      const bool ours =
+          name.starts_with("part-") && (name.ends_with(".parquet") || name.ends_with(".parquet.part"));
       const bool named = std::any_of(manifest_->segments.begin(), manifest_->segments.end(),
                                      [&](const auto& e) { return e.file == file; });
       if (ours && !named) PJ_TRY(env_.remove(directory_ + "/" + file));
@@ -218,8 +227,9 @@ void EngineImpl::submit(std::string block, Durability durability, Done done) {
   {
     Lock lock(mutex_);
     if (const std::string why = too_much(bytes->size()); stopped_ || closing_ || !why.empty()) {
-      receipt = stopped_ || closing_ ? Receipt{Outcome::kStopped, chains_.stored_through(key.source), stats_.stopped}
-                                     : refuse(Outcome::kBusy, key.source, why);
+      receipt = stopped_ || closing_
+                    ? Receipt{Outcome::kStopped, chains_.stored_through(key.source), stats_.stopped}
+                    : refuse(Outcome::kBusy, key.source, why);
     } else {
       switch (chains_.admit(key)) {
         case Admission::kStored:
@@ -228,8 +238,8 @@ void EngineImpl::submit(std::string block, Durability durability, Done done) {
           break;
         case Admission::kBroken:
           receipt = refuse(Outcome::kRefused, key.source,
-                           "the block follows number " + std::to_string(key.after_seq) + " of its source, but " +
-                               std::to_string(chains_.accepted_through(key.source)) +
+                           "the block follows number " + std::to_string(key.after_seq) +
+                               " of its source, but " + std::to_string(chains_.accepted_through(key.source)) +
                                " is the last one taken; send on from there");
           break;
         case Admission::kTooMany:
@@ -434,7 +444,7 @@ base::Status EngineImpl::seal_table(Table table) {
   TableMark& mark = after->tables.at(std::string(schema_of(table).name));
   ++mark.parts;
   PJ_ASSIGN(auto segment, seal_blocks(env_, directory_, table, blocks, mark.parts,
-                                      {options_.group_rows, options_.encoding}));
+                                      {options_.group_rows, options_.encoding}, merge_of(table)));
   const std::uint64_t bytes = segment.summary.bytes;
   after->segments.push_back(std::move(segment));
   sort_segments(*after);

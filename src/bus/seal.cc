@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "bus/block_merge.hpp"
-
 namespace perjoule::bus {
 
 std::string log_directory_of(const std::string& directory) { return directory + "/wal"; }
@@ -14,8 +12,8 @@ std::string segment_file_name(Table table, std::uint64_t part) {
 
 base::Result<SegmentEntry> seal_blocks(base::Env& env, const std::string& directory, Table table,
                                        const std::vector<TailBlock>& blocks, std::uint64_t part,
-                                       const SealOptions& options) {
-  BlockMerge merge(table);
+                                       const SealOptions& options, BlockMerge& merge) {
+  merge.clear();
   for (const TailBlock& block : blocks) {
     PJ_ASSIGN(const auto bytes, bytes_of(env, log_directory_of(directory), block));
     PJ_ASSIGN(const auto view, BlockView::open(*bytes, "log entry " + std::to_string(block.entry)));

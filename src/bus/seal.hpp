@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/env.hpp"
+#include "bus/block_merge.hpp"
 #include "bus/manifest.hpp"
 #include "bus/tail.hpp"
 
@@ -18,10 +19,11 @@ struct SealOptions {
 };
 
 // STORE/<table>/part-<part>.parquet. The file is durable under its name when this returns, but belongs to the
-// store only when a manifest names it. Errors: kCorrupt for a damaged block, kIo.
+// store only when a manifest names it. `merge` is of this table and
+// lends its memory. Errors: kCorrupt for a damaged block, kIo.
 base::Result<SegmentEntry> seal_blocks(base::Env& env, const std::string& directory, Table table,
                                        const std::vector<TailBlock>& blocks, std::uint64_t part,
-                                       const SealOptions& options);
+                                       const SealOptions& options, BlockMerge& merge);
 
 std::string log_directory_of(const std::string& directory);
 std::string segment_file_name(Table table, std::uint64_t part);
