@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "base/assert.hpp"
+#include "base/clock.hpp"
 #include "bus/seal.hpp"
 #include "bus/source_chains.hpp"
 #include "bus/store_lock.hpp"
@@ -103,7 +104,7 @@ class EngineImpl final : public Engine {
   SourceChains chains_;
   std::deque<Waiting> waiting_;
   std::vector<TailBlock> tail_;
-  std::chrono::steady_clock::time_point oldest_{};  // when the oldest tail block came
+  base::Stopwatch since_oldest_;  // time since the oldest tail block came, or the last seal
   std::array<std::uint64_t, kTableCount> tail_rows_{};
   EngineStats stats_;
   bool closing_ = false, stopped_ = false;
@@ -187,7 +188,6 @@ base::Status EngineImpl::start() {
   PJ_TRY(load_manifest());
   PJ_TRY(recover());
   PJ_TRY(remove_strays());
-  oldest_ = std::chrono::steady_clock::now();
   if (!options_.threads) return base::ok_status();
   writer_ = std::thread([this] { write_loop(); });
   keeper_ = std::thread([this] { keep_loop(); });
@@ -315,7 +315,7 @@ base::Status EngineImpl::write_group(std::vector<Waiting>& group, Outcome& fault
 }
 
 void EngineImpl::publish(std::vector<Waiting>& group) {
-  if (tail_.empty()) oldest_ = std::chrono::steady_clock::now();
+  if (tail_.empty()) since_oldest_ = {};
   for (Waiting& w : group) {
     if (w.bytes == nullptr) continue;
     chains_.mark_stored(w.source, w.last_seq);
@@ -412,8 +412,8 @@ std::optional<Table> EngineImpl::due_table() const {
   if (tail_.empty()) return std::nullopt;
   const bool much = stats_.tail_bytes > options_.tail_bytes / 2;
   if (much) return table;
-  const auto age = std::chrono::duration<double>(std::chrono::steady_clock::now() - oldest_).count();
-  const bool old = age >= options_.seal_seconds || log_->bytes_in_use() > options_.log_bytes / 2;
+  const bool old = since_oldest_.elapsed() >= base::Seconds(options_.seal_seconds) ||
+                   log_->bytes_in_use() > options_.log_bytes / 2;
   // The oldest holds the log back.
   return old ? std::optional(tail_.front().table) : std::nullopt;
 }
@@ -443,8 +443,9 @@ base::Status EngineImpl::seal_table(Table table) {
   auto after = std::make_shared<Manifest>(*before);
   TableMark& mark = after->tables.at(std::string(schema_of(table).name));
   ++mark.parts;
-  PJ_ASSIGN(auto segment, seal_blocks(env_, directory_, table, blocks, mark.parts,
-                                      {options_.group_rows, options_.encoding}, merge_of(table)));
+  PJ_ASSIGN(auto segment,
+            seal_blocks(env_, directory_, table, blocks, mark.parts,
+                        {options_.sort_rows, options_.group_rows, options_.encoding}, merge_of(table)));
   const std::uint64_t bytes = segment.summary.bytes;
   after->segments.push_back(std::move(segment));
   sort_segments(*after);
@@ -475,7 +476,7 @@ base::Status EngineImpl::seal_table(Table table) {
       stats_.sealed_rows += b.rows;
       return true;
     });
-    oldest_ = std::chrono::steady_clock::now();
+    since_oldest_ = {};
     stats_.sealed_bytes += bytes;
     ++stats_.sealed_files;
   }

@@ -1,5 +1,5 @@
-// Writes blocks of one table as one sorted Parquet segment. Thread rule: one thread. Ownership: the Env must
-// outlive the call.
+// Writes blocks of one table as one Parquet segment, sorted in stretches (block_merge.hpp). Thread rule: one
+// thread. Ownership: the Env must outlive the call.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,7 @@
 namespace perjoule::bus {
 
 struct SealOptions {
+  std::size_t sort_rows = std::size_t{1} << 19;  // sorted together
   std::size_t group_rows = std::size_t{1} << 18;
   EncodingOptions encoding;
 };
