@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <mutex>
 
 namespace perjoule::base {
 namespace {
@@ -84,45 +85,45 @@ class PosixPendingFile final : public PendingFile {
 
 class PosixReadableFile final : public ReadableFile {
  public:
-  PosixReadableFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  PosixReadableFile(int fd, std::string path, std::uint64_t size)
+      : fd_(fd), path_(std::move(path)), size_(size) {}
+  PosixReadableFile(const PosixReadableFile&) = delete;
+  PosixReadableFile& operator=(const PosixReadableFile&) = delete;
   ~PosixReadableFile() override {
     if (memory_ != nullptr) ::munmap(memory_, static_cast<std::size_t>(size_));
   }
 
-  // Maps the file; called once, before anything else.
-  Status open() {
-    struct stat st {};
-    if (::fstat(fd_.get(), &st) != 0) return os_error("look at a file", path_, errno);
-    if (!S_ISREG(st.st_mode)) return bad_input("read a file", path_, "it is not a regular file");
-    size_ = static_cast<std::uint64_t>(st.st_size);
-    if (size_ == 0) return ok_status();  // mmap takes no empty file
-    void* memory = ::mmap(nullptr, static_cast<std::size_t>(size_), PROT_READ, MAP_SHARED, fd_.get(), 0);
-    if (memory == MAP_FAILED) return os_error("map a file", path_, errno);
-    memory_ = memory;
-    return ok_status();
-  }
-
   std::uint64_t size() const override { return size_; }
-  std::string_view map() const override {
-    return {static_cast<const char*>(memory_), static_cast<std::size_t>(size_)};
-  }
+
   Status read(std::uint64_t offset, std::span<char> out) const override {
     while (!out.empty()) {
       const ssize_t n = ::pread(fd_.get(), out.data(), out.size(), static_cast<off_t>(offset));
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return os_error("read a file", path_, errno);
-      if (n == 0) return io_error("read a file", path_, "it ends at byte " + std::to_string(offset));
+      if (n == 0) return corrupt("read a file", path_, "it ends at byte " + std::to_string(offset));
       out = out.subspan(static_cast<std::size_t>(n));
       offset += static_cast<std::uint64_t>(n);
     }
     return ok_status();
   }
 
+  Result<std::string_view> map() override {
+    const std::scoped_lock lock(mutex_);
+    const auto bytes = static_cast<std::size_t>(size_);
+    if (memory_ == nullptr && bytes != 0) {  // mmap takes no empty file
+      void* const at = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd_.get(), 0);
+      if (at == MAP_FAILED) return os_error("map a file", path_, errno);
+      memory_ = at;
+    }
+    return std::string_view(static_cast<const char*>(memory_), bytes);
+  }
+
  private:
   FileDescriptor fd_;
   std::string path_;
+  std::uint64_t size_;
+  std::mutex mutex_;
   void* memory_ = nullptr;
-  std::uint64_t size_ = 0;
 };
 
 class PosixEnv final : public Env {
@@ -142,8 +143,11 @@ class PosixEnv final : public Env {
   Result<std::unique_ptr<ReadableFile>> open_file(const std::string& path) override {
     const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (fd < 0) return os_error("open a file", path, errno);
-    auto file = std::make_unique<PosixReadableFile>(fd, path);
-    PJ_TRY(file->open());
+    struct stat st {};
+    const bool known = ::fstat(fd, &st) == 0;
+    auto file = std::make_unique<PosixReadableFile>(fd, path, static_cast<std::uint64_t>(st.st_size));
+    if (!known) return os_error("look at a file", path, errno);
+    if (!S_ISREG(st.st_mode)) return bad_input("open a file", path, "it is no regular file");
     return std::unique_ptr<ReadableFile>(std::move(file));
   }
 
@@ -224,28 +228,10 @@ class FaultPendingFile final : public PendingFile {
   std::unique_ptr<PendingFile> target_;
 };
 
-// A file that was read whole.
-class LoadedFile final : public ReadableFile {
- public:
-  LoadedFile(std::string bytes, std::string path) : bytes_(std::move(bytes)), path_(std::move(path)) {}
-  std::uint64_t size() const override { return bytes_.size(); }
-  std::string_view map() const override { return bytes_; }
-  Status read(std::uint64_t offset, std::span<char> out) const override {
-    if (offset > bytes_.size() || out.size() > bytes_.size() - offset)
-      return io_error("read a file", path_, "it ends at byte " + std::to_string(bytes_.size()));
-    std::copy_n(bytes_.data() + offset, out.size(), out.data());
-    return ok_status();
-  }
-
- private:
-  std::string bytes_, path_;
-};
-
 }  // namespace
 
 Result<std::unique_ptr<ReadableFile>> Env::open_file(const std::string& path) {
-  PJ_ASSIGN(std::string bytes, read_file(path));
-  return std::unique_ptr<ReadableFile>(std::make_unique<LoadedFile>(std::move(bytes), path));
+  return io_error("open a file", path, "this kind of folder has no files that are read in parts");
 }
 
 Env& posix_env() {

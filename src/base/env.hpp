@@ -30,8 +30,8 @@ class Env {
   virtual ~Env() = default;
   // The whole file; kMissing if it is not there, kBadInput if it is larger than `limit` bytes.
   virtual Result<std::string> read_file(const std::string& path, std::uint64_t limit = 4ULL << 30) = 0;
-  // For files that are read in parts; kMissing if it is not there, kBadInput for what is no regular file.
-  // Unless an Env says otherwise: the whole file in memory.
+  // For files that are read in parts; kMissing if it is not there, kBadInput for what is no regular file. An
+  // Env that stands in for a few files may leave it out: it then refuses with kIo.
   virtual Result<std::unique_ptr<ReadableFile>> open_file(const std::string& path);
   virtual Result<std::unique_ptr<PendingFile>> create(const std::string& path) = 0;
   virtual Status create_directories(const std::string& path) = 0;

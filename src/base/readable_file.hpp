@@ -16,10 +16,10 @@ class ReadableFile {
  public:
   virtual ~ReadableFile() = default;
   virtual std::uint64_t size() const = 0;
-  // Fills `out` with the bytes from `offset` on; kIo when there are not as many.
+  // Fills `out` with the bytes from `offset` on; kCorrupt when there are not as many.
   virtual Status read(std::uint64_t offset, std::span<char> out) const = 0;
-  // The whole file as memory; only what is looked at is read from disk.
-  virtual std::string_view map() const = 0;
+  // The whole file as memory, mapped at the first call; only what is looked at is read from disk.
+  virtual Result<std::string_view> map() = 0;
 };
 
 }  // namespace perjoule::base

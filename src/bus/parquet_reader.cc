@@ -66,9 +66,9 @@ FileBytes FileBytes::of(std::string bytes) {
   return {std::move(owner), view};
 }
 
-FileBytes FileBytes::of(std::unique_ptr<base::ReadableFile> file) {
-  const std::string_view view = file->map();
-  return {std::shared_ptr<const base::ReadableFile>(std::move(file)), view};
+base::Result<FileBytes> FileBytes::of(std::unique_ptr<base::ReadableFile> file) {
+  PJ_ASSIGN(const std::string_view view, file->map());
+  return FileBytes{std::shared_ptr<const base::ReadableFile>(std::move(file)), view};
 }
 
 ParquetFile::ParquetFile(FileBytes bytes, std::string name, ReadLimits limits)

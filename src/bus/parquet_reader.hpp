@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/readable_file.hpp"
+#include "base/env.hpp"
 #include "base/result.hpp"
 #include "bus/columns.hpp"
 #include "bus/parquet_meta.hpp"
@@ -39,7 +39,7 @@ struct FileBytes {
   std::shared_ptr<const void> owner;
   std::string_view bytes;
   static FileBytes of(std::string bytes);
-  static FileBytes of(std::unique_ptr<base::ReadableFile> file);
+  static base::Result<FileBytes> of(std::unique_ptr<base::ReadableFile> file);  // mapped
 };
 
 // Rows from <= row < to of a row group.

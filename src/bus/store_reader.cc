@@ -181,7 +181,7 @@ std::uint64_t StoreReader::rows(Table table) const {
 base::Result<ParquetFile> StoreReader::open_segment(const SegmentEntry& entry) const {
   const std::string path = directory_ + "/" + entry.file;
   PJ_ASSIGN(auto opened, env_->open_file(path));
-  const auto bytes = FileBytes::of(std::move(opened));
+  PJ_ASSIGN(const auto bytes, FileBytes::of(std::move(opened)));
   const auto& summary = entry.summary;
   // Format 1 has no hash of the footer alone.
   const bool whole = bytes.bytes.size() == summary.bytes &&
@@ -249,7 +249,9 @@ void StoreReader::verify_segment(const SegmentEntry& entry, std::vector<Finding>
   };
   auto opened = env_->open_file(directory_ + "/" + entry.file);
   if (!opened.ok()) return report(0, opened.error().why);
-  const auto bytes = FileBytes::of(std::move(opened).value());
+  const auto mapped = FileBytes::of(std::move(opened).value());
+  if (!mapped.ok()) return report(0, mapped.error().why);
+  const FileBytes& bytes = *mapped;
   const std::uint64_t size = bytes.bytes.size();
   const bool same_hash = xxh3_128_of(bytes.bytes) == entry.summary.xxh3_128;
   SegmentFault fault;

@@ -75,7 +75,8 @@ struct Device {
 
 // Who used the energy. Any part may be absent (Symbol 0).
 struct Consumer {
-  Symbol tenant, job, model, run, epoch, step, request, kernel, phase;
+  Symbol tenant, job, model, run, epoch, step, request, kernel;
+  Symbol phase{};  // of the work: "prefill", "decode", "forward"; a list of the others may leave it out
   bool operator==(const Consumer&) const = default;
 };
 
