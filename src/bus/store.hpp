@@ -93,8 +93,9 @@ class StoreReader {
   static base::Result<StoreReader> open(base::Env& env, const std::string& directory);
   // What an engine of this process has. Error: kIo when the snapshot is too old to be read (take another).
   static base::Result<StoreReader> open(base::Env& env, const std::string& directory, const Snapshot& snapshot);
-  // The store as it is now; files that belong to both stay open. Only for one that was opened by its folder.
+  // The store as it is now, or as a snapshot of its engine has it; files that belong to both stay open.
   base::Result<StoreReader> reopen() const;
+  base::Result<StoreReader> reopen(const Snapshot& snapshot) const;
   // Is the manifest that was read still the store's? The log may have grown all the same.
   base::Result<bool> is_current() const;
 
@@ -139,6 +140,7 @@ class StoreReader {
 
   StoreReader(base::Env& env, std::string directory, StoreState state, std::shared_ptr<OpenFiles> files);
   base::Result<ParquetFile> open_segment(const SegmentEntry& entry) const;
+  StoreReader with_files(StoreState state) const;
   base::Status scan_tail(const ScanRequest& request, const std::vector<std::size_t>& columns,
                          const BatchCallback& on_batch) const;
   void verify_log(std::vector<Finding>& findings) const;

@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "base/text.hpp"
+#include "bus/file_columns.hpp"
 #include "bus/hash.hpp"
 #include "bus/log_layout.hpp"
 #include "bus/store.hpp"
@@ -14,16 +15,6 @@ namespace {
 
 constexpr std::string_view kLockFile = "catalog/writer.lock";
 constexpr std::string_view kManifestFile = "catalog/manifest.json";
-
-constexpr std::size_t kAbsentColumn = std::numeric_limits<std::size_t>::max();
-
-// Where each of the table's columns stands in a file of this format; kAbsentColumn: it came later.
-std::vector<std::size_t> places_of(const TableSchema& schema, int format_version) {
-  std::vector<std::size_t> out;
-  std::size_t next = 0;
-  for (const auto& c : schema.columns) out.push_back(c.since <= format_version ? next++ : kAbsentColumn);
-  return out;
-}
 
 // Has the file the table's columns, as they were in its format?
 bool fits(const ParquetFile& file, const TableSchema& schema) {
@@ -210,6 +201,15 @@ base::Result<StoreReader> StoreReader::open(base::Env& env, const std::string& d
 
 base::Result<StoreReader> StoreReader::reopen() const {
   PJ_ASSIGN(auto state, load_state(*env_, directory_));
+  return with_files(std::move(state));
+}
+
+base::Result<StoreReader> StoreReader::reopen(const Snapshot& snapshot) const {
+  PJ_ASSIGN(auto state, state_of(*env_, directory_, snapshot));
+  return with_files(std::move(state));
+}
+
+StoreReader StoreReader::with_files(StoreState state) const {
   auto files = std::make_shared<OpenFiles>();
   const std::lock_guard lock(files_->mutex);
   for (const auto& entry : state.manifest.segments) {

@@ -132,10 +132,12 @@ TEST(StoreTail, DamageInTheLogIsNamed) {
     ASSERT_TRUE(log.ok());
     // A byte of the fifth group; groups are whole pages.
     std::string page(base::LogFile::kPage, '\0');
+    base::PageBuffer buffer;
     const std::uint64_t at = place.offset / page.size() * page.size();
     ASSERT_TRUE((*log)->read(at, page).ok());
     page[place.offset % page.size() + 100] = static_cast<char>(page[place.offset % page.size() + 100] ^ 1);
-    ASSERT_TRUE((*log)->write(at, page, base::Sync::kData).ok());
+    buffer.append(page);
+    ASSERT_TRUE((*log)->write(at, buffer.view(), base::Sync::kData).ok());
   }
   const StoreReader store = open_reader(env);
   const auto status = store.scan({Table::kJoules, {"seq"}, {}}, [](const Batch&) { return base::ok_status(); });
