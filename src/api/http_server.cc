@@ -435,15 +435,18 @@ asio::awaitable<bool> Server::write(Stream& stream, Response response, unsigned 
   co_return co_await send(stream, text) && keep_alive;
 }
 
-// A producer that throws breaks the connection off, so that nobody takes the part for the whole.
+// No co_await behind || or &&: g++ 12 awaits it whatever the left side is. A producer that throws breaks the
+// connection off, so that nobody takes the part for the whole.
 template <class Stream>
 asio::awaitable<bool> Server::write_pieces(Stream& stream, Response& response, std::string text,
                                            bool chunked) {
   std::string piece = std::move(response.body);
   for (bool more = true; more;) {
     if (!piece.empty()) text += chunked ? chunk_of(piece) : piece;
-    const bool sent = text.empty() || co_await send(stream, text);
-    if (!sent) co_return false;
+    if (!text.empty()) {
+      const bool sent = co_await send(stream, text);
+      if (!sent) co_return false;
+    }
     text.clear();
     piece.clear();
     bool failed = false;
@@ -456,7 +459,8 @@ asio::awaitable<bool> Server::write_pieces(Stream& stream, Response& response, s
     });
     if (failed) co_return false;
   }
-  co_return !chunked || co_await send(stream, "0\r\n\r\n");
+  if (!chunked) co_return true;
+  co_return co_await send(stream, "0\r\n\r\n");
 }
 
 template <class Work>

@@ -93,7 +93,8 @@ base::Result<bus::Receipt> Receiver::store_numbered(bus::Table table, const bus:
 
 base::Result<bus::Receipt> Receiver::store_points(const OtlpBatch& batch, Drops& drops) {
   base::SymbolTable symbols;
-  bus::TableBuilder builder(bus::Table::kSamples, symbols, 2 * kMostOtlpPoints);
+  bus::TableBuilder builder(bus::Table::kSamples, symbols,
+                            std::clamp<std::size_t>(batch.points.size(), 1, bus::kMaxBlockRows));
   const base::Symbol source = symbols.intern(source_);
   const std::lock_guard lock(mutex_);
   std::uint64_t seq = last_;
@@ -118,7 +119,7 @@ base::Result<bus::Receipt> Receiver::store_points(const OtlpBatch& batch, Drops&
     row.source = source;
     row.seq = static_cast<std::int64_t>(++seq);
     builder.append(row);
-    if (builder.rows() == bus::kMaxBlockRows) PJ_TRY(flush());
+    if (builder.full()) PJ_TRY(flush());
     if (!is_good(receipt)) return receipt;
   }
   PJ_TRY(flush());

@@ -31,7 +31,7 @@ class Receiver {
   // `source`: of what it numbers itself.
   Receiver(bus::Engine& engine, std::string source) : engine_(engine), source_(std::move(source)) {}
 
-  // The points of one request, all or none: 200 with what was dropped, or the engine's refusal.
+  // The points of one request: 200 with what was dropped, or the engine's refusal.
   Response take_otlp(const Request& request);
   // One JSON object per line as rows of the named table.
   Response take_json_lines(const Request& request);
