@@ -52,8 +52,7 @@ class Reader {
     Json object;
     PJ_TRY(parse(text, object));
     for (const auto& [key, value] : object.items()) {
-      if (schema_.find(key) == names_.size())
-        return wrong(key, "the table has no such column", base::nearest_name_hint(key, names_));
+      if (schema_.find(key) == names_.size()) return unknown(key.substr(0, 64));
     }
     for (std::size_t i = 0; i < names_.size(); ++i) PJ_TRY(cell(i, object));
     ++rows_.batch.rows;
@@ -71,6 +70,10 @@ class Reader {
     return base::bad_input(
         kWhat, "line " + std::to_string(line_) + (column.empty() ? "" : ", column " + std::string(column)),
         std::move(why), std::move(hint));
+  }
+
+  base::Error unknown(const std::string& key) const {
+    return wrong(key, "the table has no such column", base::nearest_name_hint(key, names_));
   }
 
   base::Status parse(std::string_view text, Json& out) const {
@@ -113,7 +116,7 @@ class Reader {
         if (!found->is_number_integer() ||
             (found->is_number_unsigned() &&
              found->get<std::uint64_t>() > static_cast<std::uint64_t>(INT64_MAX)))
-          return wrong(spec.name, "it must be a whole number of 64 bits, not " + found->dump());
+          return wrong(spec.name, "it must be a whole number of 64 bits");
         return put_int(i, found->get<std::int64_t>());
       case ColumnType::kDouble:
         if (!found->is_number()) return wrong(spec.name, "it must be a number");
