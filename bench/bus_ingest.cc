@@ -1,5 +1,6 @@
 // The event bus's own rates: durable events per second, embedded, on the stream of bench/bus/generator.hpp.
-//   bus_ingest [--events N] [--seed S] [--rows] [--directory DIR] [--durability durable|buffered] [--json]
+//   bus_ingest [--events N] [--seed S] [--rows] [--seal-rows N] [--directory DIR] [--durability
+//   durable|buffered] [--json]
 // Blocks are encoded before the clock runs (a client's work) and held in memory; --rows has the encoding
 // within. The clock stops when everything is acknowledged ("stored"), and again when everything is sealed
 // ("sealed"). Afterwards every row is read back and counted and summed. Exit status: 0 equal, 1 a count or
@@ -30,6 +31,7 @@ struct Options {
   bench::GeneratorOptions stream;
   std::string directory = (std::filesystem::temp_directory_path() / "perjoule-bench-bus").string();
   bus::Durability durability = bus::Durability::kDurable;
+  std::int64_t seal_rows = 0;  // 0: the engine's own
   bool rows = false, json = false;
 };
 
@@ -229,7 +231,9 @@ base::Status load(const Options& o, Figures& f) {
     blocks.push_back(std::move(samples));
   }
   f.make_s = make.elapsed().value();
-  PJ_ASSIGN(const auto engine, bus::Engine::open(base::posix_env(), o.directory));
+  bus::EngineOptions options;
+  if (o.seal_rows != 0) options.seal_rows = static_cast<std::size_t>(o.seal_rows);
+  PJ_ASSIGN(const auto engine, bus::Engine::open(base::posix_env(), o.directory, options));
   f.log_io = engine->log_io();
   Client client(*engine, o.durability);
   const base::Stopwatch watch;
@@ -299,7 +303,9 @@ bool parse(int argc, char** argv, Options& o) {
       o.directory = value;
     } else if (a == "--durability" && (value == "durable" || value == "buffered")) {
       o.durability = value == "durable" ? bus::Durability::kDurable : bus::Durability::kBuffered;
-    } else if (const auto n = base::parse_int(value); n && *n > 0 && (a == "--events" || a == "--seed")) {
+    } else if (const auto n = base::parse_int(value);
+               n && *n > 0 && (a == "--events" || a == "--seed" || a == "--seal-rows")) {
+      if (a == "--seal-rows") o.seal_rows = *n;
       if (a == "--events") o.stream.events = *n;
       if (a == "--seed") o.stream.seed = static_cast<std::uint64_t>(*n);
     } else {
@@ -314,9 +320,9 @@ bool parse(int argc, char** argv, Options& o) {
 int main(int argc, char** argv) {
   Options o;
   if (!parse(argc, argv, o)) {
-    std::fprintf(
-        stderr,
-        "bus_ingest [--events N] [--seed S] [--rows] [--directory DIR] [--durability durable|buffered] [--json]\n");
+    std::fprintf(stderr,
+                 "bus_ingest [--events N] [--seed S] [--rows] [--seal-rows N] [--directory DIR] "
+                 "[--durability durable|buffered] [--json]\n");
     return 2;
   }
   std::filesystem::remove_all(o.directory);

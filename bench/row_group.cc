@@ -1,11 +1,10 @@
 // Processor time per row that it takes to encode a row group of `joules`, one thread, whole and column by
 // column.
 //   row_group [--rows N] [--rounds N] [--kind account|events]
-// account: rows like bench/store.cc's, in the order of a real account. events: the generator of
-// docs/performance.md's event benchmark: 10,000 devices, 200 models, 500 tenants and 2,000 kernels with Zipf
-// shares, requests with random ids of about 40 rows each, all mixed. The least of the rounds counts. Each
-// group is read back and its energy compared. Exit status: 0 equal, 1 a sum differs, 2 for a bad command
-// line.
+// account: rows like bench/store.cc's, in the order of a real account. events: 10,000 devices, 200 models,
+// 500 tenants and 2,000 kernels with Zipf shares, requests with random ids of about 40 rows each, all mixed.
+// The least of the rounds counts. Each group is read back and its energies and requests compared. Exit
+// status: 0 equal, 1 a difference, 2 for a bad command line.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>

@@ -1,5 +1,5 @@
-// Any bytes as a block: rows or one error, never a crash; what check() accepts can be read. Checksums would stop
-// nearly every input at the door, so they are made to fit first.
+// Any bytes as a block: rows or one error, never a crash; what check() accepts can be read. Checksums would
+// stop nearly every input at the door, so they are made to fit first.
 #include <xxhash.h>
 
 #include <cstddef>

@@ -33,7 +33,8 @@ def opening(text, close):
 def is_function(text, brace):
     """Whether the brace opens a function's body: a parameter list stands before it, and no control word before that."""
     start = max(text.rfind(c, 0, brace) for c in ";{}") + 1
-    head = text[start:brace]
+    # A line for the preprocessor has parentheses of its own.
+    head = re.sub(r"(?m)^\s*#.*$", "", text[start:brace])
     if ")" not in head or re.match(r"\s*(namespace|class|struct|enum|union|else|do|try)\b", head) or "=" in head.split("(")[0]:
         return False
     first = head.find("(")

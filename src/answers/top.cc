@@ -15,9 +15,9 @@ using bus::Batch;
 using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kMaxDimensions = 6;
-constexpr std::array<std::string_view, 15> kColumnDimensions{"tenant", "job",     "model",  "run",    "epoch",
-                                                             "step",   "request", "kernel", "phase", "device", "meter",
-                                                             "share",  "method",  "source", "quality"};
+constexpr std::array<std::string_view, 15> kColumnDimensions{
+    "tenant", "job",    "model", "run",   "epoch",  "step",   "request", "kernel",
+    "phase",  "device", "meter", "share", "method", "source", "quality"};
 constexpr std::array<std::string_view, 5> kMeterDimensions{"node", "rack", "site", "kind", "zone"};
 
 bool is_meter_dimension(std::string_view d) {

@@ -49,6 +49,29 @@ TEST_F(EnvTest, WritesReadsListsRemoves) {
   EXPECT_FALSE(env_.exists(path("d/e/g")));
 }
 
+TEST_F(EnvTest, ReadsPartsOfTheFileThatWasOpened) {
+  std::string bytes(100'000, '\0');
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i * i >> 3);
+  ASSERT_TRUE(write_atomically(env_, path("f"), bytes).ok());
+  FaultEnv fault(env_);
+  for (Env* env : {&env_, static_cast<Env*>(&fault)}) {
+    const auto file = env->open_file(path("f"));
+    ASSERT_TRUE(file.ok());
+    ASSERT_TRUE(write_atomically(env_, path("f"), "another of that name").ok());
+    EXPECT_EQ((*file)->size(), bytes.size());
+    EXPECT_EQ((*file)->map().value(), bytes);
+    std::string part(5000, ' ');
+    ASSERT_TRUE((*file)->read(70'000, part).ok());
+    EXPECT_EQ(part, bytes.substr(70'000, 5000));
+    EXPECT_EQ((*file)->read(95'001, part).error().kind, ErrorKind::kCorrupt) << "a byte too many";
+    ASSERT_TRUE(write_atomically(env_, path("f"), bytes).ok());
+  }
+  ASSERT_TRUE(write_atomically(env_, path("empty"), "").ok());
+  EXPECT_EQ((*env_.open_file(path("empty")))->map().value(), "");
+  EXPECT_EQ(env_.open_file(path("gone")).error().kind, ErrorKind::kMissing);
+  EXPECT_EQ(env_.open_file(folder_).error().kind, ErrorKind::kBadInput);
+}
+
 TEST_F(EnvTest, ReadsFilesThatTellNoSize) {
   EXPECT_FALSE(env_.read_file("/proc/self/maps").value().empty());
   EXPECT_EQ(env_.read_file("/proc/self/maps", 10).error().kind, ErrorKind::kBadInput);

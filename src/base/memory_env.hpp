@@ -1,21 +1,19 @@
 // An Env in memory that remembers every step, so that a test can ask what a crash after any of them would
 // have left on a disk, and start again from there. A step is one call that a disk sees: create, append and
 // fsync of a file, rename, remove, sync of a directory, write and sync of a log; create + append + commit are
-// five steps (create, append, fsync, rename, sync of the directory). What a crash may leave, as POSIX lets a
-// disk do, harsher than any one file system:
-//   - what was synced is there;
-//   - of unsynced writes any subset of 512-byte sectors, in any order; sectors that did not land hold what
-//   they held
-//     before, zeros in a new file; the size of a file that grew may be the old or the new one whatever
-//     landed;
-//   - creates, renames and removes without a sync of their directory, any subset; an fsync of the file does
-//   not make
-//     its name durable. A rename is atomic, and durable once either directory is synced.
-// Directories are durable when made (create_directories syncs them), and parents must exist, as on a disk.
-// Paths: '.', empty parts and a leading '/' are dropped, so "/a//./b" is "a/b".
-// Thread rule: Env and its files from any thread, one writer per file. Ownership: files may outlive their
-// Env. Memory: everything ever written stays until the Env and its files go; states share pages, none is
-// copied whole.
+// five steps (create, append, fsync, rename, sync of the directory).
+//
+// What a crash may leave, as POSIX lets a disk do, harsher than any one file system. What was synced is
+// there. Of unsynced writes any subset of 512-byte sectors, in any order: sectors that did not land hold what
+// they held before, zeros in a new file; an appended page lands with the bytes that were in it; a file that
+// grew has the old or the new size, whatever landed. Of creates, renames and removes without a sync of their
+// directory any subset: an fsync of the file does not make its name durable. A rename is atomic, and durable
+// once either directory is synced. Directories are durable when made.
+//
+// Parents must exist, as on a disk. Of paths '.', empty parts and a leading '/' are dropped: "/a//./b" is
+// "a/b". Thread rule: Env and its files from any thread, one writer per file. Ownership: files may outlive
+// their Env. Memory: everything ever written stays until the Env and its files go; states share pages, none
+// is copied whole.
 #pragma once
 
 #include <cstdint>

@@ -139,7 +139,7 @@ bool ring_works() {
 Result<LogIo> chosen_io() {
   const char* const text = std::getenv(kChoiceName);
   const std::string_view name = text == nullptr ? "" : text;
-  if (name.empty()) return ring_works() ? LogIo::kIoUring : LogIo::kPwrite;
+  if (name.empty()) return LogIo::kPwrite;
   if (name == "pwrite") return LogIo::kPwrite;
   if (name == "buffered") return LogIo::kBuffered;
   if (name != "io_uring") {

@@ -1,8 +1,8 @@
 #include "base/text.hpp"
 
 #include <algorithm>
-#include <cctype>
 #include <array>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
@@ -145,8 +145,8 @@ std::size_t line_with_deep_key(std::string_view toml) {
   bool after_dot = true;
   for (const char c : toml) {
     const bool blank = c == ' ' || c == '\t';
-    const bool in_key = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-' || c == '"' ||
-                        c == '\'' || static_cast<unsigned char>(c) >= 0x80;
+    const bool in_key = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-' ||
+                        c == '"' || c == '\'' || static_cast<unsigned char>(c) >= 0x80;
     if (c == '.') {
       parts += after_dot ? 0 : 1;
       after_dot = true;

@@ -31,9 +31,9 @@ std::string shortest_text(double value);
 // Lower-case hexadecimal, 16 digits.
 std::string hex64(std::uint64_t v);
 
-// The first line (from 1) of a TOML text with a key of more than kDeepestKey dotted parts, 0 if there is none.
-// toml++ walks such a key by recursion, so it must be refused before. Dots count while only keys, quotes and
-// blanks lie between them; that many in a text or a comment are refused too.
+// The first line (from 1) of a TOML text with a key of more than kDeepestKey dotted parts, 0 if there is
+// none. toml++ walks such a key by recursion, so it must be refused before. Dots count while only keys,
+// quotes and blanks lie between them; that many in a text or a comment are refused too.
 inline constexpr std::size_t kDeepestKey = 128;
 inline constexpr const char* kDeepKey = "a key with more than 128 dotted parts";
 std::size_t line_with_deep_key(std::string_view toml);

@@ -41,6 +41,14 @@ struct BlockKey {
 // kMaxBlockBytes.
 base::Result<std::string> encode_block(Table table, const Batch& batch, const BlockKey& key);
 
+// Memory that reading one block leaves to the next. Thread rule: one thread.
+struct BlockScratch {
+  std::vector<std::uint64_t> numbers, wide;
+  std::vector<std::uint32_t> bits;
+  std::vector<std::uint16_t> places;
+  Column before;
+};
+
 class BlockView {
  public:
   // Header and column directory: form, bounds and their checksum. Errors: kCorrupt with the byte. `name` is
@@ -63,6 +71,11 @@ class BlockView {
   // The named columns (indexes into the schema), in that order; their checksums are compared.
   base::Result<Batch> read(std::span<const std::size_t> columns) const;
   base::Result<Batch> read_all() const;
+  // One column into `out`, whose memory is used again. The same errors as read().
+  base::Status read_column(std::size_t index, Column& out, BlockScratch& scratch) const;
+  // Every row has the same value; `out` then is a column of one row.
+  bool is_constant(std::size_t index) const;
+  base::Status read_constant(std::size_t index, Column& out, BlockScratch& scratch) const;
 
  private:
   struct ColumnEntry {
@@ -76,7 +89,7 @@ class BlockView {
   base::Status load();
   base::Status load_directory(std::size_t header_bytes);
   base::Error damaged(std::size_t byte, std::string why) const;
-  base::Status read_column(std::size_t index, Column& out) const;
+  base::Status read_rows(std::size_t index, std::size_t rows, Column& out, BlockScratch& scratch) const;
 
   std::string_view bytes_, name_;
   Table table_ = Table::kJoules;

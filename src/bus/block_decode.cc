@@ -8,10 +8,10 @@
 #include <limits>
 
 #include "base/assert.hpp"
-#include "bus/lane_packing.hpp"
 #include "bus/block.hpp"
 #include "bus/block_layout.hpp"
 #include "bus/byte_io.hpp"
+#include "bus/lane_packing.hpp"
 #include "bus/utf8.hpp"
 
 namespace perjoule::bus {
@@ -19,11 +19,13 @@ namespace perjoule::bus {
 // Reads one column's payload; `why_` is set as soon as something does not fit.
 class BlockView::ColumnReader {
  public:
-  ColumnReader(std::string_view payload, const ColumnEntry& head, std::size_t rows, Column& out)
+  ColumnReader(std::string_view payload, const ColumnEntry& head, std::size_t rows, Column& out,
+               BlockScratch& scratch)
       : in_(payload),
         head_(head),
         rows_(rows),
         out_(out),
+        scratch_(scratch),
         encoding_(static_cast<BlockEncoding>(head.encoding)) {}
 
   // `previous`: the column before, when it is needed. The fault, or nullptr.
@@ -71,9 +73,9 @@ class BlockView::ColumnReader {
     if (head_.nulls == 0) return true;
     std::string_view bytes;
     if (!take_packed(rows_, 1, bytes)) return false;
-    std::vector<std::uint32_t> bits(rows_);
-    unpack(bytes, 1, std::span(bits));
-    out_.valid.assign(bits.begin(), bits.end());
+    scratch_.bits.resize(rows_);
+    unpack(bytes, 1, std::span(scratch_.bits));
+    out_.valid.assign(scratch_.bits.begin(), scratch_.bits.end());
     return true;
   }
   void zero_the_nulls() {
@@ -84,23 +86,24 @@ class BlockView::ColumnReader {
     }
   }
 
-  // The packed numbers and their exceptions into work_ (exceptions' own values: wide_, at places_).
+  // The packed numbers and their exceptions into work_ (exceptions' own values: wide_, at scratch_.places).
   bool take_numbers() {
     std::string_view bytes;
     if (head_.width > 64) return fail("a packed number of more than 64 bits");
     if (!take_packed(rows_, head_.width, bytes)) return false;
-    work_.resize(rows_);
-    unpack(bytes, head_.width, std::span(work_));
+    scratch_.numbers.resize(rows_);
+    unpack(bytes, head_.width, std::span(scratch_.numbers));
     std::string_view places, values;
     if (head_.exceptions > rows_) return fail("more exceptions than rows");
     if (!in_.take(head_.exceptions * sizeof(std::uint16_t), places) || !skip_padding() ||
         !in_.take(head_.exceptions * sizeof(std::uint64_t), values))
       return cut_short();
-    places_.resize(head_.exceptions);
-    wide_.resize(head_.exceptions);
-    std::memcpy(places_.data(), places.data(), places.size());
-    std::memcpy(wide_.data(), values.data(), values.size());
-    const bool inside = std::all_of(places_.begin(), places_.end(), [&](auto p) { return p < rows_; });
+    scratch_.places.resize(head_.exceptions);
+    scratch_.wide.resize(head_.exceptions);
+    std::memcpy(scratch_.places.data(), places.data(), places.size());
+    std::memcpy(scratch_.wide.data(), values.data(), values.size());
+    const bool inside =
+        std::all_of(scratch_.places.begin(), scratch_.places.end(), [&](auto p) { return p < rows_; });
     return inside || fail("an exception beyond the last row");
   }
 
@@ -113,15 +116,16 @@ class BlockView::ColumnReader {
                        (encoding_ == BlockEncoding::kFromPrevious && previous != nullptr);
     if (!known) return fail("an encoding that whole numbers do not have");
     if (!take_numbers()) return false;
-    for (std::size_t i = 0; i < places_.size(); ++i) work_[places_[i]] = wide_[i];
+    for (std::size_t i = 0; i < scratch_.places.size(); ++i)
+      scratch_.numbers[scratch_.places[i]] = scratch_.wide[i];
     out_.ints.resize(rows_);
     if (encoding_ == BlockEncoding::kDelta) return add_up(base, step), true;
     const auto b = static_cast<std::uint64_t>(base);
-    for (std::size_t i = 0; i < rows_; ++i) out_.ints[i] = static_cast<std::int64_t>(work_[i] + b);
+    for (std::size_t i = 0; i < rows_; ++i) out_.ints[i] = static_cast<std::int64_t>(scratch_.numbers[i] + b);
     if (encoding_ == BlockEncoding::kFromPrevious) {
       for (std::size_t i = 0; i < rows_; ++i)
-        out_.ints[i] =
-            static_cast<std::int64_t>(work_[i] + b + static_cast<std::uint64_t>(previous->ints[i]));
+        out_.ints[i] = static_cast<std::int64_t>(scratch_.numbers[i] + b +
+                                                 static_cast<std::uint64_t>(previous->ints[i]));
     }
     return true;
   }
@@ -129,7 +133,7 @@ class BlockView::ColumnReader {
     auto value = static_cast<std::uint64_t>(base);
     out_.ints[0] = base;
     for (std::size_t i = 1; i < rows_; ++i) {
-      value += static_cast<std::uint64_t>(step) + static_cast<std::uint64_t>(unzigzag(work_[i]));
+      value += static_cast<std::uint64_t>(step) + static_cast<std::uint64_t>(unzigzag(scratch_.numbers[i]));
       out_.ints[i] = static_cast<std::int64_t>(value);
     }
   }
@@ -144,9 +148,9 @@ class BlockView::ColumnReader {
     if (encoding_ != BlockEncoding::kPacked || head_.width != 1)
       return fail("an encoding that flags do not have");
     if (!take_packed(rows_, 1, bytes)) return false;
-    std::vector<std::uint32_t> bits(rows_);
-    unpack(bytes, 1, std::span(bits));
-    out_.bools.assign(bits.begin(), bits.end());
+    scratch_.bits.resize(rows_);
+    unpack(bytes, 1, std::span(scratch_.bits));
+    out_.bools.assign(scratch_.bits.begin(), scratch_.bits.end());
     return true;
   }
 
@@ -173,11 +177,11 @@ class BlockView::ColumnReader {
     if (!take_numbers()) return false;
     const double unit = kPowersOfTen[digits];
     for (std::size_t i = 0; i < rows_; ++i) {
-      const auto whole = static_cast<std::int64_t>(work_[i] + static_cast<std::uint64_t>(base));
+      const auto whole = static_cast<std::int64_t>(scratch_.numbers[i] + static_cast<std::uint64_t>(base));
       out_.doubles[i] = static_cast<double>(whole) / unit;
     }
-    for (std::size_t i = 0; i < places_.size(); ++i)
-      out_.doubles[places_[i]] = std::bit_cast<double>(wide_[i]);
+    for (std::size_t i = 0; i < scratch_.places.size(); ++i)
+      out_.doubles[scratch_.places[i]] = std::bit_cast<double>(scratch_.wide[i]);
     return true;
   }
 
@@ -229,11 +233,10 @@ class BlockView::ColumnReader {
   const ColumnEntry& head_;
   const std::size_t rows_;
   Column& out_;
+  BlockScratch& scratch_;
   const BlockEncoding encoding_;
   const char* why_ = nullptr;
   bool has_null_ = false;  // of a text column
-  std::vector<std::uint64_t> work_, wide_;
-  std::vector<std::uint16_t> places_;
 };
 
 base::Error BlockView::damaged(std::size_t byte, std::string why) const {
@@ -303,7 +306,38 @@ base::Status BlockView::load_directory(std::size_t header_bytes) {
   return base::ok_status();
 }
 
-base::Status BlockView::read_column(std::size_t index, Column& out) const {
+namespace {
+
+// An empty column of this type, whose memory is kept.
+void clear(Column& c, ColumnType type) {
+  c.type = type;
+  c.ints.clear();
+  c.doubles.clear();
+  c.bools.clear();
+  c.codes.clear();
+  c.valid.clear();
+  c.dictionary.clear();
+  c.arena.reset();
+}
+
+}  // namespace
+
+bool BlockView::is_constant(std::size_t index) const {
+  const ColumnEntry& head = columns_[index];
+  return static_cast<BlockEncoding>(head.encoding) == BlockEncoding::kConstant && head.nulls == 0;
+}
+
+base::Status BlockView::read_constant(std::size_t index, Column& out, BlockScratch& scratch) const {
+  PJ_CHECK(is_constant(index));
+  return read_rows(index, 1, out, scratch);
+}
+
+base::Status BlockView::read_column(std::size_t index, Column& out, BlockScratch& scratch) const {
+  return read_rows(index, rows_, out, scratch);
+}
+
+base::Status BlockView::read_rows(std::size_t index, std::size_t rows, Column& out,
+                                  BlockScratch& scratch) const {
   const ColumnSpec& spec = schema_of(table_).columns[index];
   const ColumnEntry& head = columns_[index];
   const std::string_view payload = bytes_.substr(head.offset, head.bytes);
@@ -312,19 +346,18 @@ base::Status BlockView::read_column(std::size_t index, Column& out) const {
                                     std::string(spec.name) + ": " + why);
   };
   if (XXH3_64bits(payload.data(), payload.size()) != head.checksum) return fault("its checksum does not fit");
-  out = {};
-  out.type = spec.type;
-  Column before;
+  clear(out, spec.type);
   const Column* previous = nullptr;
   if (static_cast<BlockEncoding>(head.encoding) == BlockEncoding::kFromPrevious && index > 0) {
     const bool chain =
         static_cast<BlockEncoding>(columns_[index - 1].encoding) == BlockEncoding::kFromPrevious;
     if (chain || schema_of(table_).columns[index - 1].type != ColumnType::kInt64)
       return fault("it builds on a column that is none to build on");
-    PJ_TRY(read_column(index - 1, before));
-    previous = &before;
+    PJ_TRY(read_rows(index - 1, rows, scratch.before, scratch));
+    previous = &scratch.before;
   }
-  if (const char* why = ColumnReader(payload, head, rows_, out).run(previous, spec.nullable)) return fault(why);
+  if (const char* why = ColumnReader(payload, head, rows, out, scratch).run(previous, spec.nullable))
+    return fault(why);
   if (index == schema_of(table_).time_column) {
     const auto [lo, hi] = std::minmax_element(out.ints.begin(), out.ints.end());
     if (*lo != first_ns_ || *hi != last_ns_)
@@ -336,9 +369,10 @@ base::Status BlockView::read_column(std::size_t index, Column& out) const {
 base::Result<Batch> BlockView::read(std::span<const std::size_t> columns) const {
   Batch batch;
   batch.rows = rows_;
+  BlockScratch scratch;
   for (const auto index : columns) {
     PJ_CHECK(index < columns_.size());
-    PJ_TRY(read_column(index, batch.columns.emplace_back()));
+    PJ_TRY(read_column(index, batch.columns.emplace_back(), scratch));
   }
   return batch;
 }
@@ -350,8 +384,11 @@ base::Result<Batch> BlockView::read_all() const {
 }
 
 base::Status BlockView::check() const {
-  Column scratch;
-  for (std::size_t i = 0; i < columns_.size(); ++i) PJ_TRY(read_column(i, scratch));
+  // A store checks every block of every source: its threads keep their memory.
+  static thread_local Column column;
+  static thread_local BlockScratch scratch;
+  for (std::size_t i = 0; i < columns_.size(); ++i)
+    PJ_TRY(is_constant(i) ? read_constant(i, column, scratch) : read_column(i, column, scratch));
   return base::ok_status();
 }
 

@@ -8,10 +8,10 @@
 #include <cstring>
 
 #include "base/assert.hpp"
-#include "bus/lane_packing.hpp"
 #include "bus/block.hpp"
 #include "bus/block_layout.hpp"
 #include "bus/byte_io.hpp"
+#include "bus/lane_packing.hpp"
 #include "bus/utf8.hpp"
 
 namespace perjoule::bus {

@@ -17,7 +17,8 @@ std::size_t column_of(Table table, std::string_view name) {
 }
 
 // Stable: rows of one place keep their order.
-void sort_by(const std::vector<std::uint32_t>& place_of, std::size_t places, std::vector<std::uint32_t>& order) {
+void sort_by(const std::vector<std::uint32_t>& place_of, std::size_t places,
+             std::vector<std::uint32_t>& order) {
   std::vector<std::uint32_t> next(places + 1, 0);
   for (const auto p : place_of) ++next[p + 1];
   for (std::size_t p = 1; p < next.size(); ++p) next[p] += next[p - 1];
@@ -58,17 +59,39 @@ struct BlockMerge::Lane {
   Column first;  // the constant: one row
   std::unique_ptr<base::SymbolTable> texts;
 
+  void clear(ColumnType type) {
+    values.type = first.type = type;
+    for (Column* c : {&values, &first}) {
+      c->ints.clear();
+      c->doubles.clear();
+      c->bools.clear();
+      c->codes.clear();
+      c->valid.clear();
+    }
+    values.dictionary.clear();
+    constant = true;
+    texts = type == ColumnType::kText ? std::make_unique<base::SymbolTable>() : nullptr;
+  }
+
+  // `rows` times the one row of `c`.
+  void add_constant(const Column& c, std::size_t before, std::size_t rows) {
+    const Column one = one_row(c);
+    if (before == 0) first = one;
+    if (constant && same(first, one)) return;
+    become_varying(before);
+    const auto fill = [&](const auto& from, auto& all) {
+      if (!from.empty()) all.resize(before + rows, from[0]);
+    };
+    fill(one.ints, values.ints);
+    fill(one.doubles, values.doubles);
+    fill(one.bools, values.bools);
+    fill(one.codes, values.codes);
+    if (!values.valid.empty()) values.valid.resize(before + rows, 1);
+  }
+
   void add(const Column& c, std::size_t before, std::size_t rows) {
-    if (c.type == ColumnType::kText && texts == nullptr) texts = std::make_unique<base::SymbolTable>();
-    if (constant && is_constant(c, rows)) {
-      if (before == 0) first = one_row(c);
-      if (same(first, one_row(c))) return;
-    }
-    if (constant && before == 0) {
-      first = one_row(c);
-    }
-    if (constant) spread(before);
-    constant = false;
+    if (before == 0) first = one_row(c);
+    become_varying(before);
     append(c, before, rows);
   }
 
@@ -90,29 +113,21 @@ struct BlockMerge::Lane {
   }
 
  private:
-  static bool is_constant(const Column& c, std::size_t rows) {
-    const auto all_same = [](const auto& v) {
-      return v.empty() || std::equal(v.begin() + 1, v.end(), v.begin());
-    };
-    if (c.type == ColumnType::kDouble) {
-      const auto bits = [](double a, double b) {
-        return std::bit_cast<std::uint64_t>(a) == std::bit_cast<std::uint64_t>(b);
-      };
-      return std::equal(c.doubles.begin() + 1, c.doubles.end(), c.doubles.begin(), bits);
-    }
-    (void)rows;
-    return all_same(c.ints) && all_same(c.bools) && all_same(c.codes) && all_same(c.valid);
+  void become_varying(std::size_t rows) {
+    if (constant) spread(rows);
+    constant = false;
   }
 
   // The first row of a block's column; its text in this lane's own dictionary.
   Column one_row(const Column& c) {
     Column one;
-    one.type = values.type = c.type;
+    one.type = c.type;
     if (!c.ints.empty()) one.ints.assign(1, c.ints[0]);
     if (!c.doubles.empty()) one.doubles.assign(1, c.doubles[0]);
     if (!c.bools.empty()) one.bools.assign(1, c.bools[0]);
     if (!c.valid.empty()) one.valid.assign(1, c.valid[0]);
-    if (!c.codes.empty()) one.codes.assign(1, c.codes[0] == kNullCode ? kNullCode : code_of(c.dictionary[c.codes[0]]));
+    if (!c.codes.empty())
+      one.codes.assign(1, c.codes[0] == kNullCode ? kNullCode : code_of(c.dictionary[c.codes[0]]));
     return one;
   }
   static bool same(const Column& a, const Column& b) {
@@ -158,14 +173,26 @@ struct BlockMerge::Lane {
   }
 };
 
-BlockMerge::BlockMerge(Table table) : table_(table), lanes_(schema_of(table).columns.size()) {}
+BlockMerge::BlockMerge(Table table) : table_(table), lanes_(schema_of(table).columns.size()) { clear(); }
 BlockMerge::~BlockMerge() = default;
+
+void BlockMerge::clear() {
+  rows_ = 0;
+  for (std::size_t i = 0; i < lanes_.size(); ++i) lanes_[i].clear(schema_of(table_).columns[i].type);
+}
 
 base::Status BlockMerge::add(const BlockView& block) {
   PJ_CHECK(block.table() == table_);
-  PJ_ASSIGN(const Batch batch, block.read_all());
-  for (std::size_t i = 0; i < lanes_.size(); ++i) lanes_[i].add(batch.columns[i], rows_, batch.rows);
-  rows_ += batch.rows;
+  for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    if (block.is_constant(i)) {
+      PJ_TRY(block.read_constant(i, column_, scratch_));
+      lanes_[i].add_constant(column_, rows_, block.rows());
+    } else {
+      PJ_TRY(block.read_column(i, column_, scratch_));
+      lanes_[i].add(column_, rows_, block.rows());
+    }
+  }
+  rows_ += block.rows();
   return base::ok_status();
 }
 
@@ -201,8 +228,7 @@ BlockMerge::Order BlockMerge::by_consumer() const {
   for (std::uint32_t i = 0; i < requests_in_order.size(); ++i) place[requests_in_order[i]] = i;
   std::vector<std::uint32_t> key(rows_);
   const auto null = static_cast<std::uint32_t>(requests - 1);
-  for (std::size_t i = 0; i < rows_; ++i)
-    key[i] = request[i] == null ? null + device[i] : place[request[i]];
+  for (std::size_t i = 0; i < rows_; ++i) key[i] = request[i] == null ? null + device[i] : place[request[i]];
   Order order(rows_);
   std::iota(order.begin(), order.end(), 0U);
   sort_by(key, requests + devices, order);
@@ -226,7 +252,7 @@ BlockMerge::Order BlockMerge::sorted_order() const {
 base::Status BlockMerge::for_each_batch(std::size_t batch_rows,
                                         const std::function<base::Status(const Batch&)>& on_batch) {
   const Order order = sorted_order();
-  Batch batch;
+  Batch& batch = batch_;
   batch.columns.resize(lanes_.size());
   for (std::size_t from = 0; from < rows_; from += batch_rows) {
     batch.rows = std::min(batch_rows, rows_ - from);

@@ -2,7 +2,8 @@
 // sorted so that what is asked together lies together and repeats: joules by tenant, model and request, or by
 // device where there is no request; samples by device and signal; meters by meter; in order of arrival within
 // that. The order depends on the rows alone. Memory: the columns that vary, 4 bytes per text and row, 8 per
-// number. Thread rule: one thread. Ownership: copies what it keeps; a batch's texts belong to the merge.
+// number; it is kept from one merge to the next. Thread rule: one thread. Ownership: copies what it keeps; a
+// batch's texts belong to the merge.
 #pragma once
 
 #include <cstdint>
@@ -21,11 +22,14 @@ class BlockMerge {
   explicit BlockMerge(Table table);
   ~BlockMerge();
 
-  // Errors: kCorrupt, when the block is damaged; nothing of it is kept then.
+  // Errors: kCorrupt, when the block is damaged: the merge is then of no more use but for clear().
   base::Status add(const BlockView& block);
   std::size_t rows() const { return rows_; }
+  // Forgets all rows, keeps the memory.
+  void clear();
   // Calls `on_batch` with at most `batch_rows` sorted rows at a time, all columns. Call once, after the last
-  // add().
+  // add(); the
+  // batch is one that is used again.
   base::Status for_each_batch(std::size_t batch_rows,
                               const std::function<base::Status(const Batch&)>& on_batch);
 
@@ -41,6 +45,9 @@ class BlockMerge {
   const Table table_;
   std::size_t rows_ = 0;
   std::vector<Lane> lanes_;
+  BlockScratch scratch_;
+  Column column_;  // of a block being added
+  Batch batch_;    // being given out
 };
 
 }  // namespace perjoule::bus

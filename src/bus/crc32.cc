@@ -6,7 +6,7 @@
 #include "base/assert.hpp"
 #include "bus/hash.hpp"
 
-#if defined(__x86_64__)
+#ifdef __x86_64__
 #include <immintrin.h>
 #endif
 
@@ -18,7 +18,7 @@ std::uint32_t crc32_by_zlib(std::uint32_t crc, const char* bytes, std::size_t n)
       ::crc32(crc, reinterpret_cast<const Bytef*>(bytes), static_cast<uInt>(n)));
 }
 
-#if defined(__x86_64__)
+#ifdef __x86_64__
 #define PJ_CLMUL [[gnu::target("pclmul,sse4.1")]]
 
 constexpr std::size_t kLane = 16, kStep = 4 * kLane;
@@ -76,7 +76,7 @@ std::uint32_t crc32_of(std::string_view bytes, std::uint32_t before) {
   // Pages are far below 4 GiB, the limit of zlib's length.
   PJ_CHECK(bytes.size() <= UINT32_MAX);
   std::uint32_t crc = before;
-#if defined(__x86_64__)
+#ifdef __x86_64__
   if (bytes.size() >= kStep && has_clmul()) {
     crc = ~crc32_folded(~crc, bytes.data(), bytes.size());
     bytes.remove_prefix(bytes.size() / kLane * kLane);

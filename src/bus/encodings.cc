@@ -138,7 +138,7 @@ struct BlockShape {
 BlockShape shape_plain(const std::int64_t* v, std::size_t n, std::int64_t* deltas) {
   return shape_of(v, n, deltas);
 }
-#if defined(__x86_64__)
+#ifdef __x86_64__
 // The same compiled for a processor that compares four int64 at once.
 [[gnu::target("avx2")]] BlockShape shape_avx2(const std::int64_t* v, std::size_t n, std::int64_t* deltas) {
   return n == kBlock ? shape_of(v, kBlock, deltas) : shape_of(v, n, deltas);
@@ -147,7 +147,7 @@ BlockShape shape_plain(const std::int64_t* v, std::size_t n, std::int64_t* delta
 
 using ShapeOf = BlockShape (*)(const std::int64_t*, std::size_t, std::int64_t*);
 ShapeOf best_shape_of() {
-#if defined(__x86_64__)
+#ifdef __x86_64__
   static const bool has_avx2 = __builtin_cpu_supports("avx2") != 0;
   if (has_avx2) return shape_avx2;
 #endif

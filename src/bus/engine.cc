@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "base/assert.hpp"
+#include "base/clock.hpp"
 #include "bus/seal.hpp"
 #include "bus/source_chains.hpp"
 #include "bus/store_lock.hpp"
@@ -73,6 +74,7 @@ class EngineImpl final : public Engine {
   // ---- submit ----
   Receipt refuse(Outcome outcome, std::string_view source, std::string why);
   std::string too_much(std::size_t bytes) const;
+  std::optional<Receipt> admit(const BlockView& view, Waiting& waiting);
 
   // ---- writing: the writer thread, or submit() without threads ----
   void write_loop();
@@ -87,6 +89,9 @@ class EngineImpl final : public Engine {
   // ---- sealing: the keeper thread, or seal_all() without threads ----
   void keep_loop();
   std::optional<Table> due_table() const;
+  std::vector<TailBlock> oldest_blocks(Table table) const;
+  std::uint64_t mark_sealed(Table table, const std::vector<TailBlock>& blocks, Manifest& manifest) const;
+  void forget_sealed(Table table, std::size_t blocks, std::shared_ptr<const Manifest> manifest);
   base::Status seal_table(Table table);
   base::Status write_manifest(const Manifest& manifest);
 
@@ -103,12 +108,19 @@ class EngineImpl final : public Engine {
   SourceChains chains_;
   std::deque<Waiting> waiting_;
   std::vector<TailBlock> tail_;
-  std::chrono::steady_clock::time_point oldest_{};  // when the oldest tail block came
+  base::Stopwatch since_oldest_;  // time since the oldest tail block came, or the last seal
   std::array<std::uint64_t, kTableCount> tail_rows_{};
   EngineStats stats_;
   bool closing_ = false, stopped_ = false;
-  std::mutex sealing_;  // held by the one who seals
-  std::mutex log_io_;   // by the one who writes to the log or syncs it
+  BlockMerge& merge_of(Table table) {
+    auto& merge = merges_[static_cast<std::size_t>(table)];
+    if (merge == nullptr) merge = std::make_unique<BlockMerge>(table);
+    return *merge;
+  }
+
+  std::array<std::unique_ptr<BlockMerge>, kTableCount> merges_;  // of the one who seals
+  std::mutex sealing_;                                           // held by the one who seals
+  std::mutex log_io_;  // by the one who writes to the log or syncs it
 
   std::thread writer_, keeper_;
 };
@@ -145,7 +157,8 @@ base::Status EngineImpl::recover() {
     mark_on_disk(view.key().source, view.key().last_seq);
     if (entry.number <= manifest_->tables.at(std::string(schema_of(view.table()).name)).sealed_entry)
       return base::ok_status();
-    tail_.push_back({entry.number, view.table(), view.rows(), view.first_ns(), view.last_ns(), entry.place, {}});
+    tail_.push_back(
+        {entry.number, view.table(), view.rows(), view.first_ns(), view.last_ns(), entry.place, {}});
     tail_rows_[static_cast<std::size_t>(view.table())] += view.rows();
     ++recovery_.blocks;
     recovery_.rows += view.rows();
@@ -165,7 +178,8 @@ base::Status EngineImpl::remove_strays() const {
     PJ_ASSIGN(const auto names, env_.list(directory_ + "/" + table));
     for (const auto& name : names) {
       const std::string file = table + "/" + name;
-      const bool ours = name.starts_with("part-") && (name.ends_with(".parquet") || name.ends_with(".parquet.part"));
+      const bool ours =
+          name.starts_with("part-") && (name.ends_with(".parquet") || name.ends_with(".parquet.part"));
       const bool named = std::any_of(manifest_->segments.begin(), manifest_->segments.end(),
                                      [&](const auto& e) { return e.file == file; });
       if (ours && !named) PJ_TRY(env_.remove(directory_ + "/" + file));
@@ -178,7 +192,6 @@ base::Status EngineImpl::start() {
   PJ_TRY(load_manifest());
   PJ_TRY(recover());
   PJ_TRY(remove_strays());
-  oldest_ = std::chrono::steady_clock::now();
   if (!options_.threads) return base::ok_status();
   writer_ = std::thread([this] { write_loop(); });
   keeper_ = std::thread([this] { keep_loop(); });
@@ -200,64 +213,54 @@ std::string EngineImpl::too_much(std::size_t bytes) const {
   return {};
 }
 
+// The answer, if there is one already; else the block waits for its group.
+std::optional<Receipt> EngineImpl::admit(const BlockView& view, Waiting& waiting) {
+  const BlockKey& key = view.key();
+  if (stopped_ || closing_)
+    return Receipt{Outcome::kStopped, chains_.stored_through(key.source), stats_.stopped};
+  if (std::string why = too_much(view.bytes().size()); !why.empty())
+    return refuse(Outcome::kBusy, key.source, std::move(why));
+  switch (chains_.admit(key)) {
+    case Admission::kStored:
+      ++stats_.repeated_blocks;
+      return Receipt{Outcome::kAlreadyStored, chains_.stored_through(key.source), {}};
+    case Admission::kBroken:
+      return refuse(Outcome::kRefused, key.source,
+                    "the block follows number " + std::to_string(key.after_seq) + " of its source, but " +
+                        std::to_string(chains_.accepted_through(key.source)) +
+                        " is the last one taken; send on from there");
+    case Admission::kTooMany:
+      return refuse(Outcome::kRefused, key.source, "there are too many sources");
+    case Admission::kInFlight:
+      ++stats_.repeated_blocks;
+      waiting.bytes.reset();
+      break;
+    case Admission::kNew:
+      stats_.waiting_bytes += view.bytes().size();
+      break;
+  }
+  waiting_.push_back(std::move(waiting));
+  return std::nullopt;
+}
+
 void EngineImpl::submit(std::string block, Durability durability, Done done) {
   const auto bytes = std::make_shared<const std::string>(std::move(block));
   const auto view = BlockView::open(*bytes, "block");
-  base::Status sound = view.ok() ? view->check() : base::Status(view.error());
-  if (!sound.ok()) {
-    Receipt receipt;
-    {
-      const Lock lock(mutex_);
-      receipt = refuse(Outcome::kRefused, {}, sound.error().message());
-    }
-    return done(receipt);
+  const base::Status sound = view.ok() ? view->check() : base::Status(view.error());
+  Lock lock(mutex_);
+  std::optional<Receipt> receipt;
+  if (sound.ok()) {
+    TailBlock tail{0, view->table(), view->rows(), view->first_ns(), view->last_ns(), {}, bytes};
+    Waiting waiting{bytes,           durability, std::string(view->key().source), view->key().last_seq,
+                    std::move(tail), done};
+    receipt = admit(*view, waiting);
+  } else {
+    receipt = refuse(Outcome::kRefused, {}, sound.error().message());
   }
-  const BlockKey key = view->key();
-  Receipt receipt;
-  bool wait = false;
-  {
-    Lock lock(mutex_);
-    if (const std::string why = too_much(bytes->size()); stopped_ || closing_ || !why.empty()) {
-      receipt = stopped_ || closing_ ? Receipt{Outcome::kStopped, chains_.stored_through(key.source), stats_.stopped}
-                                     : refuse(Outcome::kBusy, key.source, why);
-    } else {
-      switch (chains_.admit(key)) {
-        case Admission::kStored:
-          ++stats_.repeated_blocks;
-          receipt = {Outcome::kAlreadyStored, chains_.stored_through(key.source), {}};
-          break;
-        case Admission::kBroken:
-          receipt = refuse(Outcome::kRefused, key.source,
-                           "the block follows number " + std::to_string(key.after_seq) + " of its source, but " +
-                               std::to_string(chains_.accepted_through(key.source)) +
-                               " is the last one taken; send on from there");
-          break;
-        case Admission::kTooMany:
-          receipt = refuse(Outcome::kRefused, key.source, "there are too many sources");
-          break;
-        case Admission::kInFlight:
-          ++stats_.repeated_blocks;
-          waiting_.push_back({{}, durability, std::string(key.source), 0, {}, std::move(done)});
-          wait = true;
-          break;
-        case Admission::kNew:
-          waiting_.push_back({bytes,
-                              durability,
-                              std::string(key.source),
-                              key.last_seq,
-                              {0, view->table(), view->rows(), view->first_ns(), view->last_ns(), {}, bytes},
-                              std::move(done)});
-          stats_.waiting_bytes += bytes->size();
-          wait = true;
-          break;
-      }
-    }
-    if (wait && !options_.threads) {
-      while (write_one_group(lock)) {
-      }
-    }
+  while (!options_.threads && write_one_group(lock)) {
   }
-  if (!wait) return done(receipt);
+  lock.unlock();
+  if (receipt.has_value()) return done(*receipt);
   if (options_.threads) wake_writer_.notify_one();
 }
 
@@ -305,7 +308,7 @@ base::Status EngineImpl::write_group(std::vector<Waiting>& group, Outcome& fault
 }
 
 void EngineImpl::publish(std::vector<Waiting>& group) {
-  if (tail_.empty()) oldest_ = std::chrono::steady_clock::now();
+  if (tail_.empty()) since_oldest_ = {};
   for (Waiting& w : group) {
     if (w.bytes == nullptr) continue;
     chains_.mark_stored(w.source, w.last_seq);
@@ -402,8 +405,8 @@ std::optional<Table> EngineImpl::due_table() const {
   if (tail_.empty()) return std::nullopt;
   const bool much = stats_.tail_bytes > options_.tail_bytes / 2;
   if (much) return table;
-  const auto age = std::chrono::duration<double>(std::chrono::steady_clock::now() - oldest_).count();
-  const bool old = age >= options_.seal_seconds || log_->bytes_in_use() > options_.log_bytes / 2;
+  const bool old = since_oldest_.elapsed() >= base::Seconds(options_.seal_seconds) ||
+                   log_->bytes_in_use() > options_.log_bytes / 2;
   // The oldest holds the log back.
   return old ? std::optional(tail_.front().table) : std::nullopt;
 }
@@ -412,64 +415,78 @@ base::Status EngineImpl::write_manifest(const Manifest& manifest) {
   return base::write_atomically(env_, directory_ + "/" + std::string(kManifestFile), to_json(manifest));
 }
 
+// The oldest blocks of a table, as many as are sealed at once.
+std::vector<TailBlock> EngineImpl::oldest_blocks(Table table) const {
+  const Lock lock(mutex_);
+  std::vector<TailBlock> blocks;
+  std::uint64_t rows = 0;
+  for (const TailBlock& b : tail_) {
+    if (b.table != table || rows >= options_.seal_rows) continue;
+    blocks.push_back(b);
+    rows += b.rows;
+  }
+  return blocks;
+}
+
+// What the next manifest says of the log when these blocks, the oldest of their table, are sealed. The first
+// segment that is still needed.
+std::uint64_t EngineImpl::mark_sealed(Table table, const std::vector<TailBlock>& blocks,
+                                      Manifest& manifest) const {
+  const Lock lock(mutex_);
+  std::uint64_t needed = log_->current_segment();
+  std::size_t left = blocks.size();
+  for (const TailBlock& b : tail_) {
+    const bool is_sealed = b.table == table && left != 0;
+    if (is_sealed) --left;
+    if (!is_sealed && b.entry != 0) needed = std::min(needed, b.place.segment);
+  }
+  TableMark& mark = manifest.tables.at(std::string(schema_of(table).name));
+  for (const TailBlock& b : blocks) mark.sealed_entry = std::max(mark.sealed_entry, b.entry);
+  manifest.sources = chains_.synced();
+  manifest.log = log_->start_of(needed);
+  return needed;
+}
+
+// The blocks are in the manifest's files now.
+void EngineImpl::forget_sealed(Table table, std::size_t blocks, std::shared_ptr<const Manifest> manifest) {
+  const Lock lock(mutex_);
+  manifest_ = std::move(manifest);
+  std::erase_if(tail_, [&](const TailBlock& b) {
+    if (b.table != table || blocks == 0) return false;
+    --blocks;
+    stats_.tail_bytes -= b.bytes != nullptr ? b.bytes->size() : 0;
+    tail_rows_[static_cast<std::size_t>(table)] -= b.rows;
+    stats_.sealed_rows += b.rows;
+    return true;
+  });
+  since_oldest_ = {};
+  ++stats_.sealed_files;
+}
+
 base::Status EngineImpl::seal_table(Table table) {
   const std::lock_guard sealing(sealing_);
-  std::vector<TailBlock> blocks;
-  std::shared_ptr<const Manifest> before;
-  {
-    const Lock lock(mutex_);
-    std::uint64_t rows = 0;
-    for (const TailBlock& b : tail_) {
-      if (b.table != table || rows >= options_.seal_rows) continue;
-      blocks.push_back(b);
-      rows += b.rows;
-    }
-    before = manifest_;
-  }
+  const std::vector<TailBlock> blocks = oldest_blocks(table);
   if (blocks.empty()) return base::ok_status();
   // A sealed file lasts, so the numbers that it holds must: a source whose blocks are in the file but not in
   // the manifest would send them again.
   PJ_TRY(sync_log());
-  auto after = std::make_shared<Manifest>(*before);
+  const auto after = std::make_shared<Manifest>(*snapshot().manifest);
   TableMark& mark = after->tables.at(std::string(schema_of(table).name));
   ++mark.parts;
-  PJ_ASSIGN(auto segment, seal_blocks(env_, directory_, table, blocks, mark.parts,
-                                      {options_.group_rows, options_.encoding}));
+  PJ_ASSIGN(auto segment,
+            seal_blocks(env_, directory_, table, blocks, mark.parts,
+                        {options_.sort_rows, options_.group_rows, options_.encoding}, merge_of(table)));
   const std::uint64_t bytes = segment.summary.bytes;
   after->segments.push_back(std::move(segment));
   sort_segments(*after);
-  std::uint64_t oldest_needed = 0;
-  {
-    const Lock lock(mutex_);
-    oldest_needed = log_->current_segment();
-    const std::size_t sealed = blocks.size();
-    std::size_t seen = 0;
-    for (const TailBlock& b : tail_) {
-      const bool is_sealed = b.table == table && seen++ < sealed;
-      if (!is_sealed && b.entry != 0) oldest_needed = std::min(oldest_needed, b.place.segment);
-    }
-    for (const TailBlock& b : blocks) mark.sealed_entry = std::max(mark.sealed_entry, b.entry);
-    after->sources = chains_.synced();
-    after->log = log_->start_of(oldest_needed);
-  }
+  const std::uint64_t needed = mark_sealed(table, blocks, *after);
   PJ_TRY(write_manifest(*after));
+  forget_sealed(table, blocks.size(), after);
   {
     const Lock lock(mutex_);
-    manifest_ = after;
-    std::size_t left = blocks.size();
-    std::erase_if(tail_, [&](const TailBlock& b) {
-      if (b.table != table || left == 0) return false;
-      --left;
-      stats_.tail_bytes -= b.bytes != nullptr ? b.bytes->size() : 0;
-      tail_rows_[static_cast<std::size_t>(table)] -= b.rows;
-      stats_.sealed_rows += b.rows;
-      return true;
-    });
-    oldest_ = std::chrono::steady_clock::now();
     stats_.sealed_bytes += bytes;
-    ++stats_.sealed_files;
   }
-  PJ_TRY(log_->release(oldest_needed));
+  PJ_TRY(log_->release(needed));
   return options_.threads ? log_->prepare() : base::ok_status();
 }
 

@@ -4,8 +4,8 @@
 //   submit      any thread; the answer comes by callback, from the engine's writer thread (or from this call)
 //   snapshot    any thread; what is stored now, as sealed files and blocks
 // Two threads of its own, or none (`threads` false: submit() writes at once and seal_all() seals; for tests).
-// After a write error that may have lost data the engine refuses to write for the rest of its life. Ownership:
-// the Env must outlive it; it holds the store's lock. Units: bytes, seconds, rows.
+// After a write error that may have lost data the engine refuses to write for the rest of its life.
+// Ownership: the Env must outlive it; it holds the store's lock. Units: bytes, seconds, rows.
 #pragma once
 
 #include <cstdint>
@@ -32,13 +32,16 @@ enum class Durability : std::uint8_t {
 struct EngineOptions {
   StoreMeta meta;  // of a new store
   LogOptions log;
-  std::size_t group_bytes = 8U << 20;            // of blocks written to the log at once
-  std::size_t waiting_bytes = 128U << 20;        // accepted, not written yet
-  std::size_t tail_bytes = 512U << 20;           // stored, not sealed yet
+  std::size_t group_bytes = 8U << 20;      // of blocks written to the log at once
+  std::size_t waiting_bytes = 128U << 20;  // accepted, not written yet
+  std::size_t tail_bytes = 512U << 20;     // stored, not sealed yet
   std::uint64_t log_bytes = std::uint64_t{4} << 30;
-  std::size_t seal_rows = 2U << 20;              // a table with that many unsealed rows is sealed
-  double seal_seconds = 60;                      // ... and one with an unsealed row that old
-  std::size_t group_rows = std::size_t{1} << 18; // rows of a Parquet row group
+  std::size_t seal_rows = 2U << 20;  // a table with that many unsealed rows is sealed
+  double seal_seconds = 60;          // ... and one with an unsealed row that old
+  // Rows sorted together. More would find a request's rows in fewer places, but times further apart cost more
+  // bits, and columns that outgrow the processor's caches cost time.
+  std::size_t sort_rows = std::size_t{1} << 19;
+  std::size_t group_rows = std::size_t{1} << 18;  // rows of a Parquet row group
   EncodingOptions encoding;
   bool threads = true;
   bool lock = true;  // against a second writer; false for an Env that is not the machine's files
@@ -63,12 +66,12 @@ struct Receipt {
 struct EngineStats {
   std::uint64_t blocks = 0, rows = 0, bytes = 0;  // stored since the start
   std::uint64_t repeated_blocks = 0, refused_blocks = 0, busy_blocks = 0;
-  std::uint64_t groups = 0, log_bytes = 0;        // written to the log since the start
+  std::uint64_t groups = 0, log_bytes = 0;  // written to the log since the start
   std::uint64_t unsynced_bytes = 0;
   std::uint64_t tail_rows = 0, tail_bytes = 0, waiting_bytes = 0;
   std::uint64_t sealed_rows = 0, sealed_bytes = 0, sealed_files = 0;  // since the start
   std::uint64_t sources = 0;
-  std::string stopped;  // why it writes no more, else empty
+  std::string stopped;        // why it writes no more, else empty
   std::string sealing_fault;  // why sealing does not get on, else empty
 };
 

@@ -1,5 +1,6 @@
-// Every crash: a run of the engine on a disk in memory, stopped after each of its steps, with what the disk had
-// not synced lost, kept, torn or kept in part; then opened again. What was acknowledged must be there once.
+// Every crash: a run of the engine on a disk in memory, stopped after each of its steps, with what the disk
+// had not synced lost, kept, torn or kept in part; then opened again. What was acknowledged must be there
+// once.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -125,7 +126,8 @@ struct Story {
     EXPECT_TRUE(engine.ok()) << engine.error().message();
     for (std::size_t i = 0; i < actions; ++i) {
       const std::uint64_t what = rng.next() % 10;
-      const std::string source = std::next(tables.begin(), static_cast<std::ptrdiff_t>(rng.next() % 3))->first;
+      const std::string source =
+          std::next(tables.begin(), static_cast<std::ptrdiff_t>(rng.next() % 3))->first;
       if (what == 0) {
         EXPECT_TRUE((*engine)->seal_all().ok());
       } else if (what == 1 && sent[source] != 0) {

@@ -1,7 +1,7 @@
-// The bytes of the log (docs/formats/log.md). STORE/wal/NNNNNNNNNN.log are segments of one fixed size, written
-// in groups; a group begins at a multiple of 4,096 bytes with a GroupHead, holds whole blocks back to back, and
-// is filled up with zeros to the next such multiple. A segment is used again under a new number, so what
-// follows its last group may be left from an earlier life. Internal to the bus. Thread rule: values.
+// The bytes of the log (docs/formats/log.md). STORE/wal/NNNNNNNNNN.log are segments of one fixed size,
+// written in groups; a group begins at a multiple of 4,096 bytes with a GroupHead, holds whole blocks back to
+// back, and is filled up with zeros to the next such multiple. A segment is used again under a new number, so
+// what follows its last group may be left from an earlier life. Internal to the bus. Thread rule: values.
 #pragma once
 
 #include <cstddef>

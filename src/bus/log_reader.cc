@@ -30,8 +30,7 @@ std::optional<GroupHead> head_of(std::string_view bytes, std::uint64_t segment) 
 
 class LogScan {
  public:
-  LogScan(base::Env& env, std::string directory,
-          const std::function<base::Status(const LogEntry&)>& on_block)
+  LogScan(base::Env& env, std::string directory, const std::function<base::Status(const LogEntry&)>& on_block)
       : env_(env), directory_(std::move(directory)), on_block_(on_block) {}
 
   base::Result<LogEnd> run(const LogStart& start) {

@@ -1,8 +1,8 @@
 // Reads the log from a known place to its end, one group at a time, so that memory does not grow with it.
 // What a crash leaves is normal: a last group that is torn or missing is where the log ends. A group that is
-// damaged although a later one says that it was on the disk is an error with file and byte, never passed over.
-// Thread rule: one thread; a writer may append meanwhile. Ownership: the Env must outlive the call; a block's
-// bytes only live during the callback. Units: bytes.
+// damaged although a later one says that it was on the disk is an error with file and byte, never passed
+// over. Thread rule: one thread; a writer may append meanwhile. Ownership: the Env must outlive the call; a
+// block's bytes only live during the callback. Units: bytes.
 #pragma once
 
 #include <cstdint>

@@ -1,8 +1,8 @@
 // Appends groups of blocks to the log. One group is in flight at a time, so a whole group on the disk proves
 // that all before it are there too. Segments are written full once before they are used and then used again
 // and again, so that a durable write costs neither allocation nor a change of the file's size. Thread rule:
-// make_room(), append() and sync() from one thread at a time; release() and prepare() from another one at the same time. Ownership: the Env
-// must outlive it. Units: bytes.
+// make_room(), append() and sync() from one thread at a time; release() and prepare() from another one at the
+// same time. Ownership: the Env must outlive it. Units: bytes.
 #pragma once
 
 #include <atomic>
@@ -33,8 +33,8 @@ class LogWriter {
   // Makes sure that a group of so many bytes fits: goes to the next segment if not. After an error (a full
   // disk) nothing has changed and the log is as good as before.
   base::Status make_room(std::uint64_t bytes);
-  // One group, for which there is room. With Sync::kData it and all before are on the disk when this returns; its blocks' places are
-  // appended to `places`. After an error the log refuses everything.
+  // One group, for which there is room. With Sync::kData it and all before are on the disk when this returns;
+  // its blocks' places are appended to `places`. After an error the log refuses everything.
   base::Status append(std::span<const std::string_view> blocks, base::Sync sync,
                       std::vector<LogPlace>& places);
   base::Status sync();

@@ -85,7 +85,10 @@ bool read_segment(const Json& j, int format_version, SegmentEntry& e) {
 
 // What only an engine's store has; a store that was written at once has none of it.
 Json log_json(const Manifest& m) {
-  Json j{{"segment", m.log.segment}, {"group", m.log.group}, {"tables", Json::object()}, {"sources", Json::object()}};
+  Json j{{"segment", m.log.segment},
+         {"group", m.log.group},
+         {"tables", Json::object()},
+         {"sources", Json::object()}};
   for (const auto& [name, t] : m.tables)
     j["tables"][name] = Json{{"sealed_entry", t.sealed_entry}, {"parts", t.parts}};
   for (const auto& [source, last] : m.sources) j["sources"][source] = last;

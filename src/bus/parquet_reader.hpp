@@ -39,7 +39,7 @@ struct FileBytes {
   std::shared_ptr<const void> owner;
   std::string_view bytes;
   static FileBytes of(std::string bytes);
-  static base::Result<FileBytes> of(std::unique_ptr<base::ReadableFile> file);
+  static base::Result<FileBytes> of(std::unique_ptr<base::ReadableFile> file);  // mapped
 };
 
 // Rows from <= row < to of a row group.

@@ -26,7 +26,7 @@ inline constexpr std::size_t kMaxGroupRows = 1 << 20;
 struct EncodingOptions {
   int zstd_level = 1;
   std::size_t page_rows = 1 << 16;
-  std::vector<SortedBy> sorted_by;  // what the caller has sorted the batch by; written down for readers
+  std::vector<SortedBy> sorted_by;  // what the caller has sorted the batch by, told to readers
 };
 
 // The rows' smallest and largest time; `known` is false for no rows.

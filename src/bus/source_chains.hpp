@@ -1,7 +1,7 @@
-// Which numbers of every source the store has. A source's blocks form a chain: each says with which number the
-// one before ended, so a lost block cannot be passed over and one that was sent twice is known. Three marks per
-// source: `accepted` (in the engine's hands), `stored` (acknowledged) and `synced` (on the disk: what a
-// manifest may promise). Thread rule: the caller locks. Ownership: values.
+// Which numbers of every source the store has. A source's blocks form a chain: each says with which number
+// the one before ended, so a lost block cannot be passed over and one that was sent twice is known. Three
+// marks per source: `accepted` (in the engine's hands), `stored` (acknowledged) and `synced` (on the disk:
+// what a manifest may promise). Thread rule: the caller locks. Ownership: values.
 #pragma once
 
 #include <cstdint>
@@ -15,11 +15,11 @@
 namespace perjoule::bus {
 
 enum class Admission : std::uint8_t {
-  kNew,         // take it
-  kStored,      // all of it is stored: say so
-  kInFlight,    // all of it was accepted before: answer when that is stored
-  kBroken,      // it does not follow what was accepted
-  kTooMany,     // a source more than the limit
+  kNew,       // take it
+  kStored,    // all of it is stored: say so
+  kInFlight,  // all of it was accepted before: answer when that is stored
+  kBroken,    // it does not follow what was accepted
+  kTooMany,   // a source more than the limit
 };
 
 class SourceChains {

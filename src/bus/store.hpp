@@ -28,7 +28,7 @@ struct StoreOptions {
   unsigned threads = 1;    // row groups encoded at once; the files' bytes do not depend on it
   std::size_t segment_rows = std::size_t{4} << 20;
   std::size_t group_rows = std::size_t{1} << 18;  // at most kMaxGroupRows
-  EncodingOptions encoding;
+  EncodingOptions encoding;                       // sorted_by empty: rows are stored as they come
 };
 
 class StoreWriter {

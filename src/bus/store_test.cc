@@ -283,6 +283,37 @@ TEST_F(StoreTest, AFlippedByteStopsReadingWithFileAndTable) {
   EXPECT_NE(status.error().where.find("table joules"), std::string::npos);
 }
 
+TEST_F(StoreTest, AWindowLooksAtItsPagesOnly) {
+  base::SymbolTable symbols;
+  auto w = StoreWriter::create(base::posix_env(), at("s"), symbols, {}, small());
+  for (std::int64_t i = 0; i < 16; ++i) {
+    energy::SampleRow row;
+    row.t_ns = i;
+    row.value = static_cast<double>(i);
+    ASSERT_TRUE(w->append(row).ok());
+  }
+  ASSERT_TRUE(w->finish().ok());
+  const std::string path = at("s/samples/part-000001.parquet");
+  std::string bytes = *base::posix_env().read_file(path);
+  const auto pages = ParquetFile::open(bytes, path)->pages(0, 3);
+  bytes[static_cast<std::size_t>((*pages)[1].offset) + 3] ^= 1;  // values of rows 5 to 9
+  overwrite_file(path, bytes);
+  const auto store = StoreReader::open(base::posix_env(), at("s"));
+  const auto sum_of = [&](TimeWindow window) {
+    double sum = 0;
+    const auto status = store->scan({Table::kSamples, {"value"}, window}, [&](const Batch& b) {
+      for (const double v : b.columns[0].doubles) sum += v;
+      return base::ok_status();
+    });
+    return status.ok() ? sum : -1;
+  };
+  EXPECT_EQ(sum_of({11, 14}), 11 + 12 + 13);
+  EXPECT_EQ(sum_of({1, 4}), 1 + 2 + 3);
+  EXPECT_EQ(sum_of({4, 6}), -1);
+  EXPECT_EQ(sum_of({}), -1);
+  EXPECT_EQ(store->verify().size(), 1U);
+}
+
 TEST_F(StoreTest, MissingCutAndStrayFilesAreNamed) {
   ASSERT_TRUE(write(base::posix_env(), at("s"), 20).ok());
   fs::remove(at("s/carbon/part-000001.parquet"));

@@ -51,6 +51,7 @@ class StoreWriter::Impl {
        StoreOptions options, StoreLock lock)
       : env_(env), directory_(std::move(directory)), options_(options), lock_(std::move(lock)) {
     manifest_.meta = std::move(meta);
+    PJ_CHECK(options_.encoding.sorted_by.empty());  // rows are stored as they come
     options_.group_rows =
         std::clamp<std::size_t>(std::min(options_.group_rows, options_.segment_rows), 1, kMaxGroupRows);
     for (std::size_t i = 0; i < kTableCount; ++i) {

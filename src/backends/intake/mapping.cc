@@ -91,7 +91,8 @@ class Reader {
 
   Result<Mapping> read(std::string_view text) {
     if (const std::size_t line = base::line_with_deep_key(text); line != 0)
-      return base::bad_input("read a mapping file", name_ + ":" + std::to_string(line) + ":1", base::kDeepKey);
+      return base::bad_input("read a mapping file", name_ + ":" + std::to_string(line) + ":1",
+                             base::kDeepKey);
     const toml::parse_result parsed = toml::parse(text, name_);
     if (!parsed) {
       return base::bad_input("read a mapping file", place(parsed.error().source()),
