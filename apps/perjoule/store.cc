@@ -12,7 +12,7 @@
 #include "answers/html_report.hpp"
 #include "answers/query.hpp"
 #include "answers/store_report.hpp"
-#include "answers/store_view.hpp"
+#include "answers/time_window.hpp"
 #include "answers/top.hpp"
 #include "base/text.hpp"
 #include "base/time.hpp"
@@ -119,31 +119,6 @@ struct AskArgs {
   bool json = false, all = false;
 };
 
-// ISO 8601, or "-1h" = that long before the end of the store.
-base::Result<std::int64_t> moment(const std::string& text, std::int64_t otherwise,
-                                  const bus::StoreReader& store) {
-  if (text.empty()) return otherwise;
-  if (text.front() != '-') {
-    PJ_ASSIGN(const auto t, base::parse_iso8601(text));
-    return t.ns;
-  }
-  PJ_ASSIGN(const auto back, base::parse_duration(text.substr(1)));
-  PJ_ASSIGN(const auto span, answers::span_of(store));
-  return span.end_ns - back.ns;
-}
-
-base::Result<bus::TimeWindow> window_of(const AskArgs& args, const bus::StoreReader& store) {
-  bus::TimeWindow w;
-  PJ_ASSIGN(w.from_ns, moment(args.from, w.from_ns, store));
-  PJ_ASSIGN(w.to_ns, moment(args.to, w.to_ns, store));
-  if (args.from.empty() && args.to.empty()) return w;
-  PJ_ASSIGN(const auto span, answers::span_of(store));
-  if (w.from_ns < w.to_ns && w.from_ns < span.end_ns && w.to_ns > span.first_ns) return w;
-  return base::bad_input("read the window", "--from, --to", "nothing of the store lies in it",
-                         "The store goes from " + base::format_iso8601({span.first_ns}) + " to " +
-                             base::format_iso8601({span.end_ns}));
-}
-
 using Text = base::Result<std::string>;
 
 // Opens the store and asks: what every question below shares.
@@ -163,7 +138,7 @@ std::string with_newline(std::string text) {
 
 base::Result<Answer> ask_top(const CommandLine& line, const AskArgs& args) {
   return with_store(line, args.store, [&](const bus::StoreReader& store) -> Text {
-    PJ_ASSIGN(const auto window, window_of(args, store));
+    PJ_ASSIGN(const auto window, answers::read_window(args.from, args.to, store));
     PJ_ASSIGN(const auto answer, answers::top(store, {args.by, window, args.limit}));
     return with_newline(args.json ? answers::top_json(answer)
                                   : answers::top_text(answer, isatty(STDOUT_FILENO) != 0));
@@ -173,7 +148,7 @@ base::Result<Answer> ask_top(const CommandLine& line, const AskArgs& args) {
 base::Result<Answer> ask_explain(const CommandLine& line, const AskArgs& args) {
   return with_store(line, args.store, [&](const bus::StoreReader& store) -> Text {
     answers::ExplainOptions options;
-    PJ_ASSIGN(options.window, window_of(args, store));
+    PJ_ASSIGN(options.window, answers::read_window(args.from, args.to, store));
     PJ_ASSIGN(const auto e, answers::explain(store, args.kind, args.id, options));
     return with_newline(args.json ? answers::explanation_json(e) : answers::explanation_text(e, args.all));
   });
@@ -201,7 +176,7 @@ base::Status write_report_files(const AskArgs& args, const answers::StoreReport&
 base::Result<Answer> ask_report(const CommandLine& line, const AskArgs& args) {
   return with_store(line, args.store, [&](const bus::StoreReader& store) -> Text {
     answers::ReportOptions options;
-    PJ_ASSIGN(options.window, window_of(args, store));
+    PJ_ASSIGN(options.window, answers::read_window(args.from, args.to, store));
     PJ_ASSIGN(const auto report, answers::store_report(store, options));
     PJ_TRY(write_report_files(args, report));
     std::string out;

@@ -47,7 +47,7 @@ class Session {
     if (database_ != nullptr) duck_.close(&database_);
   }
 
-  base::Status open(const bus::StoreReader& store, unsigned threads) {
+  base::Status open(const bus::StoreReader& store, const QueryOptions& options) {
     char* error = nullptr;
     if (duck_.open(nullptr, &database_, nullptr, &error) != 0 ||
         duck_.connect(database_, &connection_) != 0) {
@@ -57,7 +57,9 @@ class Session {
     }
     PJ_TRY(set_up("SET autoinstall_known_extensions=false"));
     PJ_TRY(set_up("SET autoload_known_extensions=false"));
-    if (threads != 0) PJ_TRY(set_up("SET threads=" + std::to_string(threads)));
+    if (options.threads != 0) PJ_TRY(set_up("SET threads=" + std::to_string(options.threads)));
+    if (!options.memory.empty()) PJ_TRY(set_up("SET memory_limit=" + sql_text(options.memory)));
+    max_rows_ = options.max_rows;
     PJ_TRY(make_views(store));
     return lock(store);
   }
@@ -154,6 +156,10 @@ class Session {
     answer.library = duck_.path;
     answer.version = duck_.version();
     const std::uint64_t columns = duck_.column_count(&result), rows = duck_.row_count(&result);
+    if (max_rows_ != 0 && rows > max_rows_)
+      return refused(
+          "the answer has more than " + base::group_digits(static_cast<std::int64_t>(max_rows_)) + " rows",
+          "Add a LIMIT, or sum up");
     for (std::uint64_t c = 0; c < columns; ++c) {
       answer.columns.emplace_back(duck_.column_name(&result, c));
       const int type = duck_.column_type(&result, c);
@@ -195,6 +201,7 @@ class Session {
 
   const Library& duck_;
   Handle database_ = nullptr, connection_ = nullptr;
+  std::uint64_t max_rows_ = 0;
 };
 
 Json json_value(const std::optional<std::string>& value, QueryAnswer::Type type) {
@@ -207,6 +214,13 @@ Json json_value(const std::optional<std::string>& value, QueryAnswer::Type type)
     }
   }
   return *value;
+}
+
+Json json_row(const QueryAnswer& answer, std::size_t row) {
+  Json object = Json::object();
+  for (std::size_t c = 0; c < answer.columns.size(); ++c)
+    object[answer.columns[c]] = json_value(answer.rows[row][c], answer.types[c]);
+  return object;
 }
 
 }  // namespace
@@ -240,7 +254,7 @@ base::Result<QueryAnswer> query(const bus::StoreReader& store, const std::string
   }
   PJ_ASSIGN(const Library library, duckdb::load_library(duckdb_candidates(options)));
   Session session(library);
-  PJ_TRY(session.open(store, options.threads));
+  PJ_TRY(session.open(store, options));
   PJ_TRY(session.check(sql));
   return session.run(sql);
 }
@@ -275,14 +289,13 @@ std::string query_json(const QueryAnswer& answer) {
   j["schema_version"] = 1;
   j["columns"] = answer.columns;
   j["rows"] = Json::array();
-  for (const auto& row : answer.rows) {
-    Json object = Json::object();
-    for (std::size_t c = 0; c < row.size(); ++c)
-      object[answer.columns[c]] = json_value(row[c], answer.types[c]);
-    j["rows"].push_back(std::move(object));
-  }
+  for (std::size_t row = 0; row < answer.rows.size(); ++row) j["rows"].push_back(json_row(answer, row));
   j["row_count"] = answer.rows.size();
   return j.dump(1) + "\n";
+}
+
+std::string query_json_line(const QueryAnswer& answer, std::size_t row) {
+  return json_row(answer, row).dump() + "\n";
 }
 
 }  // namespace perjoule::answers

@@ -23,7 +23,9 @@ struct QueryOptions {
   // Tried before all others; empty: $PERJOULE_LIBDUCKDB, then beside the program, the npm part that
   // ./dev duckdb installs, then the loader's own path.
   std::string library;
-  unsigned threads = 0;  // 0: as many as DuckDB likes
+  unsigned threads = 0;        // 0: as many as DuckDB likes
+  std::uint64_t max_rows = 0;  // of an answer, more are refused; 0: any
+  std::string memory = {};     // what DuckDB may take, "1GB"; empty: as it likes
 };
 
 struct QueryAnswer {
@@ -42,5 +44,7 @@ std::string query_table(const QueryAnswer& answer);
 std::string query_csv(const QueryAnswer& answer);
 // {"columns": [...], "rows": [{...}], "row_count": n}; numbers that JSON holds exactly are numbers.
 std::string query_json(const QueryAnswer& answer);
+// One row of it: {"tenant": ..., ...} on a line of its own.
+std::string query_json_line(const QueryAnswer& answer, std::size_t row);
 
 }  // namespace perjoule::answers

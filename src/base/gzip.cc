@@ -46,7 +46,7 @@ Result<std::string> gunzip(std::string_view bytes, const std::string& name, std:
     const int code = inflate(&z, Z_NO_FLUSH);
     used += in_before - z.avail_in;
     have += out_before - z.avail_out;
-    if (have > limit) return broken(name, used, "unpacks to more than the size limit");
+    if (have > limit) return broken(name, used, kBeyondLimit);
     if (code == Z_STREAM_END) {
       if (bytes.find_first_not_of('\0', used) == std::string_view::npos)
         break;  // zeros: padding of tapes and blocks

@@ -13,6 +13,9 @@ namespace perjoule::base {
 
 inline constexpr std::uint64_t kTextLimit = 1ULL << 30;
 
+// The `why` of an error when more than `limit` would come out.
+inline constexpr const char* kBeyondLimit = "unpacks to more than the size limit";
+
 bool is_gzip(std::string_view bytes);
 // All members of a gzip stream. `name` is for the error, which says at which byte the stream breaks.
 Result<std::string> gunzip(std::string_view bytes, const std::string& name, std::uint64_t limit = kTextLimit);

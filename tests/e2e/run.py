@@ -17,6 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import harness
 import command_cases  # noqa: F401  the cases register themselves
 import input_cases  # noqa: F401
+import serve_cases  # noqa: F401
 import shell_cases  # noqa: F401
 import store_cases  # noqa: F401
 

@@ -1,0 +1,328 @@
+#include "api/service.hpp"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "answers/explain.hpp"
+#include "answers/query.hpp"
+#include "answers/time_window.hpp"
+#include "answers/top.hpp"
+#include "api/process_metrics.hpp"
+#include "base/text.hpp"
+
+namespace perjoule::api {
+namespace {
+
+using Json = nlohmann::ordered_json;
+constexpr auto kCounter = MetricFamily::Type::kCounter;
+constexpr auto kGauge = MetricFamily::Type::kGauge;
+
+constexpr const char* kJson = "application/json";
+constexpr const char* kJsonLines = "application/x-ndjson";
+constexpr const char* kCsv = "text/csv; charset=utf-8";
+
+std::string with_newline(std::string text) {
+  if (text.empty() || text.back() != '\n') text += '\n';
+  return text;
+}
+
+MetricFamily one(const char* name, MetricFamily::Type type, const char* unit, const char* help,
+                 std::uint64_t value) {
+  MetricFamily family{name, type, unit, help};
+  family.add(value);
+  return family;
+}
+
+std::vector<MetricFamily> engine_metrics(const bus::EngineStats& s) {
+  MetricFamily refused{"perjoule_ingest_refused_blocks", kCounter, "", "Blocks that were not taken."};
+  refused.add({{"reason", "busy"}}, std::to_string(s.busy_blocks));
+  refused.add({{"reason", "wrong"}}, std::to_string(s.refused_blocks));
+  return {
+      one("perjoule_ingest_blocks", kCounter, "", "Blocks stored since the start.", s.blocks),
+      one("perjoule_ingest_rows", kCounter, "", "Rows stored since the start.", s.rows),
+      one("perjoule_ingest_bytes", kCounter, "bytes", "Bytes of the blocks stored since the start.", s.bytes),
+      one("perjoule_ingest_repeated_blocks", kCounter, "", "Blocks sent again that were stored before.",
+          s.repeated_blocks),
+      std::move(refused),
+      one("perjoule_ingest_sources", kGauge, "", "Sources that the store knows.", s.sources),
+      one("perjoule_wal_groups", kCounter, "", "Groups of blocks written to the log.", s.groups),
+      one("perjoule_wal_written_bytes", kCounter, "bytes", "Bytes written to the log.", s.log_bytes),
+      one("perjoule_wal_unsynced_bytes", kGauge, "bytes", "Bytes of the log that are not on the disk yet.",
+          s.unsynced_bytes),
+      one("perjoule_wal_waiting_bytes", kGauge, "bytes", "Bytes accepted and not written to the log yet.",
+          s.waiting_bytes),
+      one("perjoule_tail_rows", kGauge, "", "Rows stored and not sealed yet.", s.tail_rows),
+      one("perjoule_tail_bytes", kGauge, "bytes", "Bytes stored and not sealed yet.", s.tail_bytes),
+      one("perjoule_sealed_rows", kCounter, "", "Rows sealed into Parquet files.", s.sealed_rows),
+      one("perjoule_sealed_bytes", kCounter, "bytes", "Bytes of the Parquet files sealed.", s.sealed_bytes),
+      one("perjoule_sealed_files", kCounter, "", "Parquet files sealed.", s.sealed_files),
+      one("perjoule_engine_up", kGauge, "", "1 while the engine takes rows; 0 after a write error.",
+          s.stopped.empty() ? 1 : 0),
+      one("perjoule_sealing_up", kGauge, "", "1 while sealing gets on; 0 while it fails.",
+          s.sealing_fault.empty() ? 1 : 0),
+  };
+}
+
+std::vector<MetricFamily> server_metrics(const ServerStats& s) {
+  MetricFamily answers{"perjoule_http_responses", kCounter, "", "Answers given, by status."};
+  answers.add({{"code", "2xx"}}, std::to_string(s.answers_2xx));
+  answers.add({{"code", "4xx"}}, std::to_string(s.answers_4xx));
+  answers.add({{"code", "5xx"}}, std::to_string(s.answers_5xx));
+  return {one("perjoule_http_connections", kGauge, "", "Connections open.", s.connections),
+          one("perjoule_http_refused_connections", kCounter, "", "Connections beyond the limit.",
+              s.refused_connections),
+          one("perjoule_http_client_timeouts", kCounter, "",
+              "Connections closed because the client was slow.", s.timeouts),
+          std::move(answers)};
+}
+
+void append(std::vector<MetricFamily>& all, std::vector<MetricFamily> more) {
+  std::move(more.begin(), more.end(), std::back_inserter(all));
+}
+
+Json json_of(const bus::EngineStats& s) {
+  return {{"blocks", s.blocks},
+          {"rows", s.rows},
+          {"bytes", s.bytes},
+          {"repeated_blocks", s.repeated_blocks},
+          {"refused_blocks", s.refused_blocks},
+          {"busy_blocks", s.busy_blocks},
+          {"groups", s.groups},
+          {"log_bytes", s.log_bytes},
+          {"unsynced_bytes", s.unsynced_bytes},
+          {"waiting_bytes", s.waiting_bytes},
+          {"tail_rows", s.tail_rows},
+          {"tail_bytes", s.tail_bytes},
+          {"sealed_rows", s.sealed_rows},
+          {"sealed_bytes", s.sealed_bytes},
+          {"sealed_files", s.sealed_files},
+          {"sources", s.sources},
+          {"stopped", s.stopped},
+          {"sealing_fault", s.sealing_fault}};
+}
+
+Json json_of(const ServerStats& s) {
+  return {{"connections", s.connections}, {"refused_connections", s.refused_connections},
+          {"timeouts", s.timeouts},       {"answers_2xx", s.answers_2xx},
+          {"answers_4xx", s.answers_4xx}, {"answers_5xx", s.answers_5xx}};
+}
+
+// SQL as it is, or {"sql": "..."}.
+base::Result<std::string> sql_of(const Request& request) {
+  if (request.media_type() != kJson) return request.body;
+  const auto j = nlohmann::json::parse(request.body, nullptr, false);
+  if (j.is_object() && j.contains("sql") && j["sql"].is_string()) return j["sql"].get<std::string>();
+  return base::bad_input("run the query", "body", "it is no JSON object with the text sql",
+                         R"(Send {"sql": "select 1"}, or the SQL itself as text/plain)");
+}
+
+// The rows in pieces of some 64 KiB; the answer stays in memory until the last one.
+Response stream_lines(answers::QueryAnswer answer) {
+  Response response;
+  response.type = kJsonLines;
+  response.more = [all = std::make_shared<const answers::QueryAnswer>(std::move(answer)),
+                   row = std::size_t{0}](std::string& piece) mutable {
+    constexpr std::size_t kPiece = 64U << 10;
+    if (row == all->rows.size()) return false;
+    while (row < all->rows.size() && piece.size() < kPiece) piece += answers::query_json_line(*all, row++);
+    return true;
+  };
+  return response;
+}
+
+// Takes one of the places for queries, and gives it back.
+class Place {
+ public:
+  Place(std::atomic<unsigned>& taken, unsigned most) : taken_(taken), got_(taken.fetch_add(1) < most) {}
+  Place(const Place&) = delete;
+  Place& operator=(const Place&) = delete;
+  ~Place() { --taken_; }
+  bool got() const { return got_; }
+
+ private:
+  std::atomic<unsigned>& taken_;
+  const bool got_;
+};
+
+}  // namespace
+
+// The handlers, with the service at hand.
+class Handlers {
+ public:
+  explicit Handlers(Service& service) : s_(service) {}
+
+  Response health(const Request&) const { return json({{"status", "ok"}}); }
+
+  Response ready(const Request&) const {
+    const std::string why = s_.engine_ == nullptr ? "" : s_.engine_->stats().stopped;
+    if (!why.empty())
+      return error_response(503,
+                            base::io_error("take rows", s_.options_.store, why, "Restart perjoule serve"));
+    const auto store = open();
+    if (!store.ok()) return error_response(503, store.error());
+    return json({{"status", "ready"}, {"store", s_.options_.store}, {"read_only", s_.engine_ == nullptr}});
+  }
+
+  Response stats(const Request&) const {
+    Json j{{"schema_version", 1}, {"store", s_.options_.store}, {"read_only", s_.engine_ == nullptr}};
+    if (s_.engine_ != nullptr) {
+      j["engine"] = json_of(s_.engine_->stats());
+      j["log_io"] = s_.engine_->log_io();
+      const auto& r = s_.engine_->recovery();
+      j["recovery"] = {{"blocks", r.blocks}, {"rows", r.rows}, {"bytes", r.bytes}, {"torn", r.torn}};
+    }
+    j["http"] = json_of(server_stats());
+    return json(j);
+  }
+
+  Response metrics(const Request& request) const {
+    std::vector<MetricFamily> all;
+    MetricFamily build{"perjoule_build_info", kGauge, "", "The version, as a label."};
+    all.push_back(std::move(build.add({{"version", PERJOULE_VERSION}}, "1")));
+    append(all, process_metrics(s_.started_));
+    append(all, server_metrics(server_stats()));
+    if (s_.engine_ != nullptr) append(all, engine_metrics(s_.engine_->stats()));
+    append(all, energy_metrics());
+    Response response;
+    response.type = std::string(request.accepted({kPrometheusType, kOpenMetricsType}));
+    response.body = response.type == kPrometheusType ? prometheus_text(all) : open_metrics_text(all);
+    return response;
+  }
+
+  Response top(const Request& request) const {
+    answers::TopOptions options;
+    if (const auto by = request.query_value("by")) {
+      options.dimensions.clear();
+      for (const auto part : base::split(*by, ',')) options.dimensions.emplace_back(part);
+    }
+    if (const auto limit = request.query_value("limit")) {
+      const auto n = base::parse_int(*limit);
+      if (!n || *n < 0)
+        return error_response(
+            base::bad_input("read the question", "limit", "'" + *limit + "' is no whole number"));
+      options.limit = static_cast<std::size_t>(*n);
+    }
+    return ask(request, [&](const bus::StoreReader& store, bus::TimeWindow window) -> base::Result<Response> {
+      options.window = window;
+      PJ_ASSIGN(const auto answer, answers::top(store, options));
+      if (request.accepted({kJson, kCsv}) == kCsv)
+        return Response{.type = kCsv, .body = answers::top_csv(answer)};
+      return Response{.body = with_newline(answers::top_json(answer))};
+    });
+  }
+
+  Response explain(const Request& request) const {
+    const std::string kind(request.parameter("kind")), id(request.parameter("id"));
+    return ask(request, [&](const bus::StoreReader& store, bus::TimeWindow window) -> base::Result<Response> {
+      answers::ExplainOptions options;
+      options.window = window;
+      PJ_ASSIGN(const auto e, answers::explain(store, kind, id, options));
+      return Response{.body = with_newline(answers::explanation_json(e))};
+    });
+  }
+
+  Response query(const Request& request) const {
+    const Place place(s_.queries_, s_.options_.queries);
+    if (!place.got())
+      return error_response(429,
+                            base::io_error("run the query", "", "other queries are at work", "Try again"));
+    auto answer = run_query(request);
+    if (!answer.ok())
+      return error_response(
+          answer.error().kind == base::ErrorKind::kMissing ? 503 : status_of(answer.error()), answer.error());
+    const auto type = request.accepted({kJsonLines, kJson, kCsv});
+    if (type == kJson) return {.body = answers::query_json(*answer)};
+    if (type == kCsv) return {.type = kCsv, .body = answers::query_csv(*answer)};
+    return stream_lines(std::move(*answer));
+  }
+
+  Response read_only(const Request& request) const {
+    return error_response(403, base::bad_input("store rows", request.path, "this server only reads",
+                                               "Start it without --read-only"));
+  }
+  Response take_otlp(const Request& request) const { return s_.otlp_->take_otlp(request); }
+  Response write(const Request& request) const { return s_.rows_->take_json_lines(request); }
+  bool reads_only() const { return s_.engine_ == nullptr; }
+
+ private:
+  static Response json(const Json& j) { return {.body = j.dump() + "\n"}; }
+
+  base::Result<bus::StoreReader> open() const { return bus::StoreReader::open(s_.env_, s_.options_.store); }
+
+  ServerStats server_stats() const {
+    const HttpServer* server = s_.server_;
+    return server == nullptr ? ServerStats{} : server->stats();
+  }
+
+  // A store that cannot be read costs the energy families and not the scrape: it shows in perjoule_store_up.
+  std::vector<MetricFamily> energy_metrics() const {
+    const std::lock_guard lock(s_.totals_mutex_);
+    const auto store = open();
+    const bool good = store.ok() && s_.totals_.update(*store).ok();
+    std::uint64_t dropped = 0;
+    auto families = s_.totals_.families(s_.options_.metric_series, dropped);
+    families.push_back(one("perjoule_metrics_dropped_series", kGauge, "",
+                           "Series left out because there are too many meters.", dropped));
+    families.push_back(
+        one("perjoule_store_up", kGauge, "", "1 if the store could be read for this scrape.", good));
+    return families;
+  }
+
+  base::Result<answers::QueryAnswer> run_query(const Request& request) const {
+    PJ_ASSIGN(const std::string sql, sql_of(request));
+    PJ_ASSIGN(const auto store, open());
+    answers::QueryOptions options;
+    options.library = s_.options_.library;
+    options.max_rows = s_.options_.query_rows;
+    options.memory = "2GB";
+    return answers::query(store, sql, options);
+  }
+
+  template <class Ask>
+  Response ask(const Request& request, Ask&& answer) const {
+    const auto store = open();
+    if (!store.ok()) return error_response(store.error());
+    const auto window = answers::read_window(request.query_value("from").value_or(""),
+                                             request.query_value("to").value_or(""), *store);
+    if (!window.ok()) return error_response(window.error());
+    auto response = answer(*store, *window);
+    return response.ok() ? std::move(*response) : error_response(response.error());
+  }
+
+  Service& s_;
+};
+
+Service::Service(base::Env& env, const base::Clock& clock, bus::Engine* engine, ServiceOptions options)
+    : env_(env), clock_(clock), engine_(engine), options_(std::move(options)), started_(clock_.now()) {
+  if (engine_ == nullptr) return;
+  otlp_ = std::make_unique<Receiver>(*engine_, "otlp/" + options_.start_id);
+  rows_ = std::make_unique<Receiver>(*engine_, "http/" + options_.start_id);
+}
+
+Service::~Service() = default;
+
+Router Service::router() {
+  const auto handlers = std::make_shared<const Handlers>(*this);
+  const auto bind = [&](Response (Handlers::*f)(const Request&) const) -> Handler {
+    return [handlers, f](const Request& request) { return ((*handlers).*f)(request); };
+  };
+  const auto writes = [&](Response (Handlers::*f)(const Request&) const) {
+    return bind(handlers->reads_only() ? &Handlers::read_only : f);
+  };
+  Router router;
+  router.add("GET", "/metrics", bind(&Handlers::metrics));
+  router.add("GET", "/api/v1/health", bind(&Handlers::health), {.open = true});
+  router.add("GET", "/api/v1/ready", bind(&Handlers::ready), {.open = true});
+  router.add("GET", "/api/v1/stats", bind(&Handlers::stats));
+  router.add("GET", "/api/v1/top", bind(&Handlers::top));
+  router.add("GET", "/api/v1/explain/{kind}/{id...}", bind(&Handlers::explain));
+  router.add("POST", "/api/v1/query", bind(&Handlers::query),
+             {.body_bytes = 1U << 20, .types = {"text/plain", "application/sql", kJson}});
+  router.add("POST", "/v1/metrics", writes(&Handlers::take_otlp),
+             {.body_bytes = 16U << 20, .types = {"application/x-protobuf", kJson}});
+  router.add("POST", "/api/v1/write/{table}", writes(&Handlers::write),
+             {.body_bytes = 32U << 20, .types = {kJsonLines, "application/jsonl", kJson}});
+  return router;
+}
+
+}  // namespace perjoule::api
