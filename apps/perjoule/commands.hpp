@@ -23,6 +23,6 @@ void add_simulation_commands(CommandLine& line);  // demo, simulate, config
 void add_store_commands(CommandLine& line);       // top, query, explain, report, audit
 void add_tool_commands(CommandLine& line);        // signals, calibrate, import, doctor
 void add_serve_command(CommandLine& line);
-void add_help_commands(CommandLine& line);        // completion, man
+void add_help_commands(CommandLine& line);  // completion, man
 
 }  // namespace perjoule::app

@@ -92,7 +92,8 @@ class StoreReader {
   // A damaged log does not keep a store from being opened: scans then fail, and verify() says where.
   static base::Result<StoreReader> open(base::Env& env, const std::string& directory);
   // What an engine of this process has. Error: kIo when the snapshot is too old to be read (take another).
-  static base::Result<StoreReader> open(base::Env& env, const std::string& directory, const Snapshot& snapshot);
+  static base::Result<StoreReader> open(base::Env& env, const std::string& directory,
+                                        const Snapshot& snapshot);
   // The store as it is now, or as a snapshot of its engine has it; files that belong to both stay open.
   base::Result<StoreReader> reopen() const;
   base::Result<StoreReader> reopen(const Snapshot& snapshot) const;
@@ -111,9 +112,9 @@ class StoreReader {
   // The file, opened at the first call and kept.
   base::Result<std::shared_ptr<const ParquetFile>> segment(const SegmentEntry& entry) const;
 
-  // Calls `on_batch` for every row group and every block of the tail that has rows in the window, in the order
-  // of writing; other rows are left out. Stops at the first error, of the callback or its own (kCorrupt,
-  // kMissing, kIo; kBadInput for an unknown column).
+  // Calls `on_batch` for every row group and every block of the tail that has rows in the window, in the
+  // order of writing; other rows are left out. Stops at the first error, of the callback or its own
+  // (kCorrupt, kMissing, kIo; kBadInput for an unknown column).
   using BatchCallback = std::function<base::Status(const Batch&)>;
   base::Status scan(const ScanRequest& request, const BatchCallback& on_batch) const;
   base::Status for_each_meter(base::SymbolTable& symbols, const RowCallback<energy::MeterRow>& row,

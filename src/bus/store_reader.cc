@@ -385,7 +385,8 @@ void StoreReader::verify_log(std::vector<Finding>& findings) const {
     const auto view = BlockView::open(*block.bytes, file);
     const base::Status sound = view.ok() ? view->check() : base::Status(view.error());
     if (!sound.ok())
-      findings.push_back({true, file, std::string(schema_of(block.table).name), block.place.offset, sound.error().why});
+      findings.push_back(
+          {true, file, std::string(schema_of(block.table).name), block.place.offset, sound.error().why});
   }
 }
 

@@ -50,9 +50,9 @@ TEST(Frame, RoundTripInAnySplit) {
   const std::string block = testing::block_of("s", {0, 1, 500}, 500);
   const std::string bytes = encode(Hello{1, 3, bus::Durability::kBuffered, true, "node-7/joules", "secret"}) +
                             encode(Welcome{1, 1000, 2, 3, 4, 5}) + block_frame(9, block) +
-                            encode(9, {bus::Outcome::kBusy, 77, "the log does not keep up"}) + encode_ping(4) +
-                            block_frame(10, block) + encode_pong(4) + encode_bye({EndCode::kStopping, "stop"}) +
-                            encode_refused({EndCode::kToken, ""});
+                            encode(9, {bus::Outcome::kBusy, 77, "the log does not keep up"}) +
+                            encode_ping(4) + block_frame(10, block) + encode_pong(4) +
+                            encode_bye({EndCode::kStopping, "stop"}) + encode_refused({EndCode::kToken, ""});
   for (const std::size_t piece : {1UL, 2UL, 3UL, 7UL, 19UL, 20UL, 21UL, 1000UL, bytes.size()}) {
     FrameDecoder decoder(bus::kMaxBlockBytes);
     const auto frames = decode_all(bytes, piece, decoder);
@@ -113,7 +113,8 @@ TEST(Frame, LiesAreRefusedBeforeMemoryIsTaken) {
   const std::uint32_t much = kMaxControlBytes + 1;
   std::memcpy(hello.data(), &much, 4);
   EXPECT_EQ(error_of(hello), "a frame of 4097 bytes, where 4096 are allowed");
-  EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").substr(0, 25), "there is no frame of type ");
+  EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").substr(0, 25),
+            "there is no frame of type ");
 }
 
 TEST(Frame, EveryFlippedByteOfAControlFrameIsFound) {
