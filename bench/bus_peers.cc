@@ -1,5 +1,5 @@
 // The event bus's peers on the same events: rows per second to disk, bytes per event, and questions answered.
-//   bus_peers [--events N] [--seed S] [--peers duckdb,clickhouse,sqlite,rocksdb] [--queries Q1,Q2,..]
+//   bus_peers [--events N] [--seed S] [--peers perjoule,duckdb,clickhouse,sqlite,rocksdb] [--queries Q1,Q2,..]
 //             [--repeat R] [--requests random|ordered] [--directory DIR] [--json]
 // Every answer of every engine is compared with a brute-force one. Batches are made before the clock runs and
 // held in memory; if they do not fit, the making is measured and taken off, and that is said. Each engine

@@ -145,7 +145,7 @@ base::Status judge(const std::string& directory, const bus::Engine& engine, std:
   for (std::uint64_t n = 1; n <= through; ++n) sum += static_cast<double>(energy_of_block(n));
   counts.lost += found.rows < through * kRows ? through * kRows - found.rows : 0;
   counts.twice += found.rows > through * kRows ? found.rows - through * kRows : 0;
-  counts.wrong_sums += found.sum != sum ? 1 : 0;
+  counts.wrong_sums += found.sum != sum ? 1U : 0U;
   counts.sealed = std::max(counts.sealed, found.segments);
   return base::ok_status();
 }
@@ -205,7 +205,7 @@ base::Status kill_rounds(const Options& o, Counts& counts) {
     ::kill(child, SIGKILL);
     int status = 0;
     ::waitpid(child, &status, 0);
-    counts.failures += WIFSIGNALED(status) ? 0 : 1;
+    counts.failures += WIFSIGNALED(status) ? 0U : 1U;
     const base::Stopwatch start;
     bus::EngineOptions options = small_engine();
     options.threads = false;
@@ -240,19 +240,22 @@ base::Status fill_disk(const Options& o, Counts& counts) {
       if (r.outcome == bus::Outcome::kStored) ++acked;
       if (r.outcome == bus::Outcome::kStopped || r.outcome == bus::Outcome::kRefused) ++counts.failures;
       if (r.outcome == bus::Outcome::kNoSpace) ++refused;
-      if (i % 400 == 0) (void)engine->seal_all().ok();
+      if (refused > 50 && i % 25 == 0) (void)engine->seal_all().ok();
       // When it has been refused for a while, room comes back.
-      if (refused == 50) fs::remove(ballast);
+      if (refused == 51) fs::remove(ballast);
       if (refused > 50 && r.outcome == bus::Outcome::kStored) break;
     }
-    counts.failures += refused == 0 ? 1 : 0;  // it never got full: nothing was shown
-    counts.failures += refused > 50 ? 0 : 1;
+    counts.failures += refused == 0 ? 1U : 0U;  // it never got full: nothing was shown
+    counts.failures += refused > 50 ? 0U : 1U;
     PJ_TRY(judge(store, *engine, 0, acked, counts));
     return base::ok_status();
   };
   base::Status done = run();
   if (done.ok()) {
-    const auto again = bus::Engine::open(base::posix_env(), store, small_engine());
+    // Without threads: nothing is sealed while it is looked at.
+    bus::EngineOptions options = small_engine();
+    options.threads = false;
+    const auto again = bus::Engine::open(base::posix_env(), store, options);
     done = again.ok() ? judge(store, **again, 0, acked, counts) : base::Status(again.error());
   }
   counts.stored = acked;
@@ -276,7 +279,8 @@ base::Status make_store(const std::string& directory, std::uint64_t bytes, std::
   for (blocks = 0; size() < bytes;) {
     for (int i = 0; i < 6'000; ++i) {
       ++blocks;
-      for (std::size_t s = 0; s < kSources.size(); ++s) engine->store(make_block(s, blocks));
+      for (std::size_t s = 0; s < kSources.size(); ++s)
+        engine->store(make_block(s, blocks), bus::Durability::kBuffered);
     }
     PJ_TRY(engine->seal_all());
   }
@@ -314,8 +318,8 @@ class Flipper {
     base::Rng rng(o_.seed);
     for (std::size_t i = 0; i < bytes.size(); i += static_cast<std::size_t>(o_.every)) {
       const char before = bytes[i];
-      bytes[i] = static_cast<char>(before ^ (1 + rng.next() % 255));
-      counts_.unnoticed += noticed(bytes) ? 0 : 1;
+      bytes[i] = static_cast<char>(before ^ static_cast<char>(1U + rng.next() % 255U));
+      counts_.unnoticed += noticed(bytes) ? 0U : 1U;
       bytes[i] = before;
       ++counts_.rounds;
     }

@@ -13,6 +13,7 @@
 #include "base/clock.hpp"
 #include "base/env.hpp"
 #include "bus/engine.hpp"
+#include "wire/server.hpp"
 #include "command_line.hpp"
 #include "output.hpp"
 
@@ -20,7 +21,7 @@ namespace perjoule::app {
 namespace {
 
 struct ServeArgs {
-  std::string store = "perjoule-store", http = "127.0.0.1:9464";
+  std::string store = "perjoule-store", http = "127.0.0.1:9464", blocks = "127.0.0.1:9465";
   std::string token_file, certificate, key;
   double client_timeout = 10;
   std::size_t connections = 256;
@@ -56,12 +57,13 @@ class Node {
   }
 
   std::string ready_line() const {
-    return fmt::format("perjoule serve: {}, store {}{}\n", http_->url(), store_,
-                       engine_ == nullptr ? ", read only" : "");
+    if (blocks_ == nullptr) return fmt::format("perjoule serve: {}, store {}, read only\n", http_->url(), store_);
+    return fmt::format("perjoule serve: {}, blocks on port {}, store {}\n", http_->url(), blocks_->port(), store_);
   }
 
   // No more requests, then everything that was acknowledged into Parquet files.
   base::Status stop() {
+    if (blocks_ != nullptr) blocks_->stop();
     http_->stop();
     service_->set_server(nullptr);
     return engine_ == nullptr ? base::ok_status() : engine_->seal_all();
@@ -94,6 +96,19 @@ class Node {
         std::make_unique<api::Service>(env, clock_, engine_.get(), api::ServiceOptions{args.store, start});
     PJ_ASSIGN(http_, api::HttpServer::start(service_->router(), std::move(server)));
     service_->set_server(http_.get());
+    return engine_ == nullptr ? base::ok_status() : listen_for_blocks(args);
+  }
+
+  base::Status listen_for_blocks(const ServeArgs& args) {
+    api::ServerOptions place;
+    PJ_TRY(api::read_address(args.blocks, place));
+    wire::ServerOptions options;
+    options.address = place.address;
+    options.port = place.port;
+    options.token_file = args.token_file;
+    options.certificate_file = args.certificate;
+    options.key_file = args.key;
+    PJ_ASSIGN(blocks_, wire::Server::start(*engine_, std::move(options)));
     return base::ok_status();
   }
 
@@ -102,6 +117,7 @@ class Node {
   std::unique_ptr<bus::Engine> engine_;  // nullptr: read only
   std::unique_ptr<api::Service> service_;
   std::unique_ptr<api::HttpServer> http_;
+  std::unique_ptr<wire::Server> blocks_;  // nullptr: read only
 };
 
 base::Result<Answer> serve(const CommandLine& line, const ServeArgs& args) {
@@ -121,8 +137,8 @@ void add_serve_command(CommandLine& line) {
   CLI::App& c = line.add(
       line.root(),
       {"serve",
-       "take rows over HTTP into a store, and answer from it",
-       "OpenTelemetry metrics on /v1/metrics, JSON lines on /api/v1/write/TABLE, a scrape for Prometheus on "
+       "take events into a store, and answer from it",
+       "Blocks of rows over TCP (perjoule's own clients), OpenTelemetry metrics on /v1/metrics, JSON lines on /api/v1/write/TABLE, a scrape for Prometheus on "
        "/metrics, "
        "the questions top, explain and query on /api/v1. What was acknowledged is on the disk. SIGTERM or "
        "Ctrl-C ends "
@@ -132,6 +148,9 @@ void add_serve_command(CommandLine& line) {
   line.folder(c.add_option("--store", args->store, "folder of the store; made if it is not there")
                   ->capture_default_str());
   c.add_option("--http", args->http, "where to listen; port 0 takes a free one")
+      ->type_name("ADDRESS:PORT")
+      ->capture_default_str();
+  c.add_option("--blocks", args->blocks, "where blocks of rows are taken; port 0 takes a free one")
       ->type_name("ADDRESS:PORT")
       ->capture_default_str();
   line.file(c.add_option("--token-file", args->token_file,

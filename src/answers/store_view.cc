@@ -101,10 +101,7 @@ base::Result<MeterCatalog> MeterCatalog::load(const bus::StoreReader& store, bus
 }
 
 base::Result<StoreSpan> span_of(const bus::StoreReader& store) {
-  bus::TimeRange range;
-  for (const auto& segment : store.manifest().segments) {
-    if (segment.table == "meters") range.include(segment.summary.time);
-  }
+  const bus::TimeRange range = store.time_range(Table::kMeters);
   if (!range.known) {
     return base::bad_input("read the store's meters", store.directory(), "the store has no meter rows",
                            "Make one with perjoule demo, or name another with --store DIR");

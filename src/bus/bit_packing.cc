@@ -48,6 +48,52 @@ void pack(const T* v, char* to) {
   }
 }
 
+// Value I of 32. All offsets and shifts are known when it is compiled; only the 4 * Width bytes are touched.
+template <unsigned Width, std::size_t I>
+[[gnu::always_inline]] inline std::uint64_t value_at(const char* from) {
+  constexpr std::size_t kBit = I * Width, kBytes = 4 * Width;
+  constexpr std::uint64_t kMask = Width == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << Width) - 1;
+  if constexpr (Width % 64 == 0) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, from + 8 * I, 8);
+    return word;
+  } else if constexpr (kBytes < 8) {
+    std::uint32_t word = 0;
+    std::memcpy(&word, from, 4);
+    return (word >> kBit) & kMask;
+  } else {
+    // The last words are read so that they end with the bytes.
+    constexpr std::size_t kByte = kBit / 8 + 8 <= kBytes ? kBit / 8 : kBytes - 8;
+    constexpr unsigned kShift = kBit - 8 * kByte;
+    std::uint64_t word = 0;
+    std::memcpy(&word, from + kByte, 8);
+    word >>= kShift;
+    if constexpr (kShift + Width > 64)
+      word |= std::uint64_t{static_cast<std::uint8_t>(from[kByte + 8])} << (64 - kShift);
+    return word & kMask;
+  }
+}
+
+template <unsigned Width, class T, std::size_t... I>
+[[gnu::always_inline]] inline void unpack_all(const char* from, T* v, std::index_sequence<I...>) {
+  ((v[I] = static_cast<T>(value_at<Width, I>(from))), ...);
+}
+
+template <unsigned Width, class T>
+void unpack(const char* from, T* v) {
+  unpack_all<Width>(from, v, std::make_index_sequence<kPacked>());
+}
+
+template <class T>
+using Unpack = void (*)(const char*, T*);
+
+template <class T, std::size_t... I>
+constexpr std::array<Unpack<T>, sizeof...(I)> unpack_table(std::index_sequence<I...>) {
+  return {unpack<static_cast<unsigned>(I + 1), T>...};
+}
+constexpr auto kUnpack32 = unpack_table<std::uint32_t>(std::make_index_sequence<32>());
+constexpr auto kUnpack64 = unpack_table<std::uint64_t>(std::make_index_sequence<64>());
+
 template <class T>
 using Pack = void (*)(const T*, char*);
 
@@ -67,6 +113,14 @@ void pack_32(const std::uint32_t* values, unsigned width, char* to) {
 void pack_32(const std::uint64_t* values, unsigned width, char* to) {
   PJ_DCHECK(width >= 1 && width <= 64);
   kPack64[width - 1](values, to);
+}
+void unpack_32(const char* from, unsigned width, std::uint32_t* values) {
+  PJ_DCHECK(width >= 1 && width <= 32);
+  kUnpack32[width - 1](from, values);
+}
+void unpack_32(const char* from, unsigned width, std::uint64_t* values) {
+  PJ_DCHECK(width >= 1 && width <= 64);
+  kUnpack64[width - 1](from, values);
 }
 
 }  // namespace perjoule::bus

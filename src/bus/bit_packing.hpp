@@ -13,5 +13,8 @@ inline constexpr std::size_t kPacked = 32;
 void pack_32(const std::uint32_t* values, unsigned width, char* to);
 // width 1..64; every value below 2^width.
 void pack_32(const std::uint64_t* values, unsigned width, char* to);
+// The way back, from exactly 4 * width bytes. width 1..32 and 1..64.
+void unpack_32(const char* from, unsigned width, std::uint32_t* values);
+void unpack_32(const char* from, unsigned width, std::uint64_t* values);
 
 }  // namespace perjoule::bus

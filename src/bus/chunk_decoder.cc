@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <numeric>
 
 #include "base/assert.hpp"
 #include "bus/encodings.hpp"
@@ -27,22 +28,42 @@ void cut(std::vector<T>& v, std::size_t from, std::size_t n) {
   v.resize(n);
 }
 
+// A column that was used before may have more rows.
+void trim(Column& c, std::size_t n) {
+  c.ints.resize(c.type == ColumnType::kInt64 ? n : 0);
+  c.doubles.resize(c.type == ColumnType::kDouble ? n : 0);
+  c.codes.resize(c.type == ColumnType::kText ? n : 0);
+}
+
 }  // namespace
 
+// One per thread: making a context takes longer than inflating a page.
 class ChunkDecoder::Inflater {
  public:
   Inflater() : context_(ZSTD_createDCtx()) { PJ_CHECK(context_ != nullptr); }
   ~Inflater() { ZSTD_freeDCtx(context_); }
   Inflater(const Inflater&) = delete;
   Inflater& operator=(const Inflater&) = delete;
-  bool run(std::string_view packed, std::string& out) {
-    const std::size_t n = ZSTD_decompressDCtx(context_, out.data(), out.size(), packed.data(), packed.size());
-    return ZSTD_isError(n) == 0 && n == out.size();
+  bool run(std::string_view packed, char* out, std::size_t bytes) {
+    const std::size_t n = ZSTD_decompressDCtx(context_, out, bytes, packed.data(), packed.size());
+    return ZSTD_isError(n) == 0 && n == bytes;
+  }
+  // Room for a page; what it held is gone at the next call.
+  char* room(std::size_t bytes) {
+    if (bytes > size_) room_ = std::make_unique_for_overwrite<char[]>(size_ = bytes);
+    return room_.get();
   }
 
  private:
   ZSTD_DCtx* context_;
+  std::unique_ptr<char[]> room_;
+  std::size_t size_ = 0;
 };
+
+ChunkDecoder::Inflater& ChunkDecoder::inflater() {
+  thread_local Inflater one;
+  return one;
+}
 
 bool pages_tile(const ChunkMeta& chunk, const std::vector<PageMeta>& pages) {
   const bool dictionary = chunk.dictionary_offset >= 0;
@@ -68,10 +89,14 @@ std::size_t ChunkDecoder::rows_of(std::size_t page) const {
   return static_cast<std::size_t>(end - pages_[page].first_row);
 }
 
-std::optional<SegmentFault> ChunkDecoder::run(RowRange wanted, Column& out) {
+std::optional<SegmentFault> ChunkDecoder::run(RowRange wanted, Column& out, std::size_t entries) {
   out_ = &out;
   out.type = column_type_of(chunk_.type);
-  if (chunk_.dictionary_offset >= 0 && !read_dictionary()) return fault();
+  out.bools.clear();
+  out.valid.clear();
+  out.dictionary.clear();
+  entries_ = entries;
+  if (chunk_.dictionary_offset >= 0 && entries == kReadDictionary && !read_dictionary()) return fault();
   std::size_t skipped = 0;
   std::int64_t nulls = 0;
   bool all = true;
@@ -92,6 +117,8 @@ std::optional<SegmentFault> ChunkDecoder::run(RowRange wanted, Column& out) {
     cut(out.bools, skipped, n);
     cut(out.codes, skipped, n);
     cut(out.valid, skipped, n);
+  } else {
+    trim(out, n);
   }
   return std::nullopt;
 }
@@ -99,7 +126,7 @@ std::optional<SegmentFault> ChunkDecoder::run(RowRange wanted, Column& out) {
 // Reads the header and the body of the page that takes exactly these bytes; body_ then looks at the stored
 // bytes. The header has no checksum: its bytes must be the ones the writer makes of what they say, and what
 // they say must fit the page index and the body, so that no change of them passes.
-bool ChunkDecoder::open_page(std::int64_t at, std::int64_t bytes, PageHeader& header) {
+bool ChunkDecoder::open_page(std::int64_t at, std::int64_t bytes, PageHeader& header, std::size_t bit) {
   page_at_ = static_cast<std::size_t>(at);
   const std::string_view page = file_.substr(page_at_, static_cast<std::size_t>(bytes));
   std::size_t used = 0;
@@ -112,26 +139,31 @@ bool ChunkDecoder::open_page(std::int64_t at, std::int64_t bytes, PageHeader& he
     return bad("a page's stated size is not the one in the page index");
   if (header.raw_bytes < 0 || static_cast<std::size_t>(header.raw_bytes) > limits_.page_bytes)
     return bad("a page's stated size is over the limit");
-  return crc32_of(body_) == header.crc || bad("a page does not match its CRC");
+  const std::uint64_t mask = bit < 64 ? std::uint64_t{1} << bit : 0;
+  if (whole_ != nullptr && (whole_->load(std::memory_order_relaxed) & mask) != 0) return true;
+  if (crc32_of(body_) != header.crc) return bad("a page does not match its CRC");
+  if (whole_ != nullptr) whole_->fetch_or(mask, std::memory_order_relaxed);
+  return true;
 }
 
 // The frame must state the size expected, and hold it.
-bool ChunkDecoder::inflate(std::string_view packed, std::size_t expected, std::string& out) {
+bool ChunkDecoder::inflate(std::string_view packed, std::size_t expected, char* out) {
   if (ZSTD_getFrameContentSize(packed.data(), packed.size()) != expected)
     return bad("a page's compressed frame states another size");
-  if (inflater_ == nullptr) inflater_ = std::make_unique<Inflater>();
-  out.resize(expected);
-  return inflater_->run(packed, out) || bad("a page cannot be inflated");
+  return inflater().run(packed, out, expected) || bad("a page cannot be inflated");
 }
 
 bool ChunkDecoder::read_dictionary() {
   PageHeader header;
-  if (!open_page(chunk_.dictionary_offset, chunk_.data_offset - chunk_.dictionary_offset, header))
+  if (!open_page(chunk_.dictionary_offset, chunk_.data_offset - chunk_.dictionary_offset, header, pages_.size()))
     return false;
   if (header.type != PageType::kDictionary || header.encoding != Encoding::kPlain)
     return bad("not a dictionary page");
   auto arena = std::make_shared<std::string>();
-  if (!inflate(body_, static_cast<std::size_t>(header.raw_bytes), *arena)) return false;
+  if (ZSTD_getFrameContentSize(body_.data(), body_.size()) != static_cast<std::uint64_t>(header.raw_bytes))
+    return bad("a page's compressed frame states another size");
+  arena->resize(static_cast<std::size_t>(header.raw_bytes));
+  if (!inflate(body_, arena->size(), arena->data())) return false;
   if (header.values < 0 || static_cast<std::size_t>(header.values) > arena->size() / 4)
     return bad("more dictionary entries than bytes");
   ByteReader in(*arena);
@@ -145,12 +177,13 @@ bool ChunkDecoder::read_dictionary() {
     texts.push_back(text);
   }
   out_->arena = std::move(arena);
+  entries_ = texts.size();
   return in.left() == 0 || bad("bytes after the dictionary");
 }
 
 bool ChunkDecoder::read_page(std::size_t page) {
   PageHeader header;
-  if (!open_page(pages_[page].offset, pages_[page].stored_bytes, header)) return false;
+  if (!open_page(pages_[page].offset, pages_[page].stored_bytes, header, page)) return false;
   if (header.type != PageType::kDataV2 || header.encoding != encoding_of(out_->type))
     return bad("a page of a kind perjoule does not write");
   count_ = rows_of(page);
@@ -181,7 +214,14 @@ bool ChunkDecoder::read_levels(const PageHeader& header) {
     return bad("a page's levels are longer than the page");
   }
   if (!spec_.nullable) return (bytes == 0 && header.nulls == 0) || bad("NULL in a column without NULL");
+  // Nearly every page is without NULL: one run of ones.
+  header_.clear();
+  encode_hybrid_run(1, count_, 1, header_);
   levels_.resize(count_);
+  if (header.nulls == 0 && body_.substr(0, bytes) == header_) {
+    if (!out_->valid.empty()) std::fill(levels_.begin(), levels_.end(), 1U);
+    return true;
+  }
   ByteReader in(body_.substr(0, bytes));
   if (!decode_hybrid(in, 1, levels_)) return bad("a page's levels cannot be decoded");
   const auto zeros = std::count(levels_.begin(), levels_.end(), 0U);
@@ -193,8 +233,9 @@ bool ChunkDecoder::split_values(const PageHeader& header) {
   const auto raw = static_cast<std::size_t>(header.raw_bytes) - levels;
   values_ = body_.substr(levels);
   if (!header.compressed) return values_.size() == raw || bad("a stored page's two sizes differ");
-  if (!inflate(values_, raw, inflated_)) return false;
-  values_ = inflated_;
+  char* const room = inflater().room(raw);
+  if (!inflate(values_, raw, room)) return false;
+  values_ = {room, raw};
   return true;
 }
 
@@ -259,10 +300,9 @@ bool ChunkDecoder::read_codes() {
   out_->codes.resize(done_ + present_);
   const auto codes = std::span(out_->codes).subspan(done_);
   if (!decode_hybrid(in, width, codes)) return bad("codes cannot be decoded");
-  const auto entries = out_->dictionary.size();
-  if (std::any_of(codes.begin(), codes.end(), [&](auto c) { return c >= entries; })) {
-    return bad("a code beyond the dictionary");
-  }
+  const std::uint32_t largest = std::accumulate(
+      codes.begin(), codes.end(), 0U, [](std::uint32_t a, std::uint32_t c) { return std::max(a, c); });
+  if (!codes.empty() && largest >= entries_) return bad("a code beyond the dictionary");
   spread(out_->codes, kNullCode);
   return true;
 }

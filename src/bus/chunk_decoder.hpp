@@ -3,6 +3,8 @@
 // file's bytes and the metadata; the column it fills owns what it holds.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,8 +30,13 @@ class ChunkDecoder {
   ChunkDecoder(const ChunkDecoder&) = delete;
   ChunkDecoder& operator=(const ChunkDecoder&) = delete;
 
-  // The rows `wanted` of the chunk, which has them. The first fault, if there is one.
-  std::optional<SegmentFault> run(RowRange wanted, Column& out);
+  // The rows `wanted` of the chunk, which has them. The first fault, if there is one. What `out` held is gone,
+  // but its memory is used again. `entries`: how many texts the chunk's dictionary is known to have; it is then
+  // not read.
+  std::optional<SegmentFault> run(RowRange wanted, Column& out, std::size_t entries = kReadDictionary);
+  static constexpr std::size_t kReadDictionary = SIZE_MAX;
+  // Bit i: the CRC of page i fitted before, in the same mapping. Set and looked at by later runs.
+  void remember_pages(std::atomic<std::uint64_t>* whole) { whole_ = whole; }
   // NULLs of each page that was decoded, by its place in `pages`; -1: not decoded.
   const std::vector<std::int64_t>& nulls_of_pages() const { return nulls_of_; }
 
@@ -39,8 +46,9 @@ class ChunkDecoder {
   std::optional<SegmentFault> fault() const { return SegmentFault{page_at_, spec_.name, why_}; }
   bool bad(std::string why) { return why_ = std::move(why), false; }
   std::size_t rows_of(std::size_t page) const;
-  bool open_page(std::int64_t at, std::int64_t bytes, PageHeader& header);
-  bool inflate(std::string_view packed, std::size_t expected, std::string& out);
+  bool open_page(std::int64_t at, std::int64_t bytes, PageHeader& header, std::size_t bit);
+  static Inflater& inflater();
+  bool inflate(std::string_view packed, std::size_t expected, char* out);
   bool read_dictionary();
   bool read_page(std::size_t page);
   bool read_levels(const PageHeader& header);
@@ -59,11 +67,12 @@ class ChunkDecoder {
   const SchemaColumn& spec_;
   const ChunkMeta& chunk_;
   const std::vector<PageMeta>& pages_;
-  std::unique_ptr<Inflater> inflater_;
   Column* out_ = nullptr;
   std::size_t page_at_ = 0, done_ = 0, count_ = 0, present_ = 0;
   std::string_view body_, values_;
-  std::string inflated_, header_, why_;
+  std::string header_, why_;
+  std::size_t entries_ = 0;
+  std::atomic<std::uint64_t>* whole_ = nullptr;
   std::vector<std::uint32_t> levels_;
   std::vector<std::int64_t> nulls_of_;
 };

@@ -77,11 +77,7 @@ class Auditor {
   void limit_to_whole_windows() {
     report_.complete = store_.manifest().complete;
     if (report_.complete) return;
-    TimeRange meters, joules;
-    for (const auto& e : store_.manifest().segments) {
-      if (e.table == "meters") meters.include(e.summary.time);
-      if (e.table == "joules") joules.include(e.summary.time);
-    }
+    const TimeRange meters = store_.time_range(Table::kMeters), joules = store_.time_range(Table::kJoules);
     const bool both = meters.known && joules.known;
     report_.checked_to_ns =
         both ? std::min(meters.last_ns, joules.last_ns) : std::numeric_limits<std::int64_t>::min();

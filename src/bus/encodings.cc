@@ -70,7 +70,10 @@ bool decode_literals(ByteReader& in, std::uint64_t groups, unsigned width, std::
   std::string_view packed;
   if (!in.take(groups * width, packed)) return false;
   std::array<std::uint32_t, 8> group{};
-  for (std::uint64_t g = 0; g < groups; ++g) {
+  std::uint64_t g = 0;
+  for (; g + 4 <= groups && out.size() - done >= kPacked; g += 4, done += kPacked)
+    unpack_32(packed.data() + g * width, width, out.data() + done);
+  for (; g < groups; ++g) {
     unpack_group(packed.data() + g * width, width, group);
     const std::size_t n = std::min<std::size_t>(8, out.size() - done);
     std::copy_n(group.begin(), n, out.begin() + static_cast<std::ptrdiff_t>(done));
@@ -90,23 +93,6 @@ bool decode_run(ByteReader& in, std::uint64_t count, unsigned width, std::span<s
   std::fill_n(out.begin() + static_cast<std::ptrdiff_t>(done), count, value);
   done += static_cast<std::size_t>(count);
   return true;
-}
-
-void unpack_mini(const char* from, unsigned width, std::uint64_t* out) {
-  const std::size_t bytes = 4 * width;
-  std::array<char, 4 * 64 + 16> padded{};
-  std::memcpy(padded.data(), from, bytes);
-  const std::uint64_t mask = width == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << width) - 1;
-  for (std::size_t i = 0; i < kMini; ++i) {
-    const std::size_t bit = i * width;
-    std::uint64_t low = 0;
-    std::memcpy(&low, padded.data() + bit / 8, 8);
-    const unsigned shift = bit % 8;
-    std::uint64_t v = low >> shift;
-    if (shift + width > 64)
-      v |= static_cast<std::uint64_t>(static_cast<std::uint8_t>(padded[bit / 8 + 8])) << (64 - shift);
-    out[i] = v & mask;
-  }
 }
 
 // A block of at most 128 differences: what packing it takes to know, in one look at the values.
@@ -199,11 +185,12 @@ bool decode_block(ByteReader& in, std::uint64_t& value, std::span<std::int64_t> 
     const unsigned width = static_cast<std::uint8_t>(widths[m]);
     const std::size_t from = std::min(m * kMini, out.size()), to = std::min((m + 1) * kMini, out.size());
     if (width > 64 || (from == to && width != 0)) return false;
-    above.fill(0);
     if (width != 0) {
       std::string_view packed;
       if (!in.take(4 * width, packed)) return false;
-      unpack_mini(packed.data(), width, above.data());
+      unpack_32(packed.data(), width, above.data());
+    } else {
+      above.fill(0);
     }
     for (std::size_t i = from; i < to; ++i) {
       value += base + above[i - from];

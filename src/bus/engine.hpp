@@ -75,6 +75,8 @@ struct EngineStats {
   std::string sealing_fault;  // why sealing does not get on, else empty
 };
 
+// A tail block without bytes is read from the log, and kMissing once it has been sealed: take a new snapshot
+// then. Sealed files stay readable while they are open.
 struct Snapshot {
   std::shared_ptr<const Manifest> manifest;
   std::vector<TailBlock> tail;

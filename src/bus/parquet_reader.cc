@@ -159,6 +159,7 @@ std::optional<SegmentFault> ParquetFile::load(const TailHash& tail) {
   }
   if (rows != meta_.rows) return wrong("the row groups' rows do not add up to the file's");
   bloom_is_whole_ = std::make_unique<std::atomic<bool>[]>(meta_.groups.size() * meta_.schema.size());
+  whole_pages_ = std::make_unique<std::atomic<std::uint64_t>[]>(meta_.groups.size() * meta_.schema.size());
   return std::nullopt;
 }
 
@@ -251,6 +252,20 @@ base::Result<Batch> ParquetFile::read(std::size_t group, std::span<const std::si
     if (const auto f = decoder.run(rows, batch.columns.emplace_back())) return error_of(*f);
   }
   return batch;
+}
+
+base::Status ParquetFile::read_again(std::size_t group, std::size_t column, RowRange rows, Column& out,
+                                     std::size_t entries) const {
+  PJ_CHECK(group < meta_.groups.size() && column < meta_.schema.size());
+  const auto& g = meta_.groups[group];
+  rows.to = std::min(rows.to, static_cast<std::size_t>(g.rows));
+  rows.from = std::min(rows.from, rows.to);
+  std::vector<PageMeta> pages;
+  if (const auto f = read_index(g.columns[column], pages)) return error_of(*f);
+  ChunkDecoder decoder(file_.bytes, limits_, meta_.schema[column], g.columns[column], pages);
+  decoder.remember_pages(&whole_pages_[group * meta_.schema.size() + column]);
+  if (const auto f = decoder.run(rows, out, entries)) return error_of(*f);
+  return base::ok_status();
 }
 
 std::optional<IntBounds> ParquetFile::int_bounds(std::size_t group, std::size_t column) const {

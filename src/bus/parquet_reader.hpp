@@ -67,6 +67,11 @@ class ParquetFile {
   // The named columns (indexes into meta().schema) of one row group, in that order. Of a range of its rows,
   // only the pages that hold some of them are read.
   base::Result<Batch> read(std::size_t group, std::span<const std::size_t> columns, RowRange rows = {}) const;
+  // One column, into one whose memory is used again. `entries`: the number of texts in its dictionary as an
+  // earlier read gave it; the dictionary is then not read. A page's CRC is compared once as long as the file is
+  // open: for readers that ask the same file again and again.
+  base::Status read_again(std::size_t group, std::size_t column, RowRange rows, Column& out,
+                          std::size_t entries = SIZE_MAX) const;
   // The page index of a column chunk: each page's place, first row, NULLs, and bounds where the file states
   // them.
   base::Result<std::vector<PageMeta>> pages(std::size_t group, std::size_t column) const;
@@ -107,6 +112,8 @@ class ParquetFile {
   std::size_t footer_at_ = 0;
   // By group and column: the Bloom filter has been compared with its hash.
   std::unique_ptr<std::atomic<bool>[]> bloom_is_whole_;
+  // By group and column: pages whose CRC fitted, one bit each.
+  std::unique_ptr<std::atomic<std::uint64_t>[]> whole_pages_;
 };
 
 }  // namespace perjoule::bus

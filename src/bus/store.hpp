@@ -4,6 +4,8 @@
 // rule: a StoreWriter from the one thread that interns into its SymbolTable (it encodes in threads of its
 // own); StoreReader's const members from any thread, each with a SymbolTable of its own. Ownership: Env and
 // SymbolTable must outlive them. Units: Unix nanoseconds, microjoules.
+// A StoreReader sees everything that was acknowledged when it was opened: the sealed files, and the blocks of
+// the log that are in none of them yet (the tail). It keeps files open and their footers parsed.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +21,7 @@
 #include "bus/manifest.hpp"
 #include "bus/parquet_reader.hpp"
 #include "bus/parquet_writer.hpp"
+#include "bus/store_state.hpp"
 #include "bus/tables.hpp"
 
 namespace perjoule::bus {
@@ -86,15 +89,31 @@ struct Finding {
 class StoreReader {
  public:
   // Errors: kMissing when there is no store, kCorrupt for a damaged manifest, kBadInput for a newer format.
+  // A damaged log does not keep a store from being opened: scans then fail, and verify() says where.
   static base::Result<StoreReader> open(base::Env& env, const std::string& directory);
+  // What an engine of this process has. Error: kIo when the snapshot is too old to be read (take another).
+  static base::Result<StoreReader> open(base::Env& env, const std::string& directory, const Snapshot& snapshot);
+  // The store as it is now, or as a snapshot of its engine has it; files that belong to both stay open.
+  base::Result<StoreReader> reopen() const;
+  base::Result<StoreReader> reopen(const Snapshot& snapshot) const;
+  // Is the manifest that was read still the store's? The log may have grown all the same.
+  base::Result<bool> is_current() const;
 
-  const Manifest& manifest() const { return manifest_; }
+  const Manifest& manifest() const { return state_.manifest; }
   const std::string& directory() const { return directory_; }
+  // The blocks that are in no sealed file, oldest first.
+  const std::vector<TailBlock>& tail() const { return state_.tail; }
   std::uint64_t rows(Table table) const;
+  // Bounds of the table's time column over files and tail.
+  TimeRange time_range(Table table) const;
+  // An error if the log is damaged: what it holds is then not known.
+  base::Status log_status() const;
+  // The file, opened at the first call and kept.
+  base::Result<std::shared_ptr<const ParquetFile>> segment(const SegmentEntry& entry) const;
 
-  // Calls `on_batch` for every row group that has rows in the window, in the order of writing; other rows are
-  // left out. Stops at the first error, of the callback or its own (kCorrupt, kMissing, kIo; kBadInput for an
-  // unknown column).
+  // Calls `on_batch` for every row group and every block of the tail that has rows in the window, in the order
+  // of writing; other rows are left out. Stops at the first error, of the callback or its own (kCorrupt,
+  // kMissing, kIo; kBadInput for an unknown column).
   using BatchCallback = std::function<base::Status(const Batch&)>;
   base::Status scan(const ScanRequest& request, const BatchCallback& on_batch) const;
   base::Status for_each_meter(base::SymbolTable& symbols, const RowCallback<energy::MeterRow>& row,
@@ -112,14 +131,19 @@ class StoreReader {
   base::Status for_each_carbon(base::SymbolTable& symbols, const RowCallback<energy::CarbonRow>& row,
                                TimeWindow w = {}) const;
 
-  // Every file: there, size, hash, form, page CRCs, rows; then files that the manifest does not name. Empty:
-  // all well.
+  // Every file: there, size, hash, form, page CRCs, rows; the log and its blocks; then files that are no part
+  // of the store. Empty: all well.
   std::vector<Finding> verify() const;
 
  private:
-  StoreReader(base::Env& env, std::string directory, Manifest manifest)
-      : env_(&env), directory_(std::move(directory)), manifest_(std::move(manifest)) {}
+  struct OpenFiles;
+
+  StoreReader(base::Env& env, std::string directory, StoreState state, std::shared_ptr<OpenFiles> files);
   base::Result<ParquetFile> open_segment(const SegmentEntry& entry) const;
+  StoreReader with_files(StoreState state) const;
+  base::Status scan_tail(const ScanRequest& request, const std::vector<std::size_t>& columns,
+                         const BatchCallback& on_batch) const;
+  void verify_log(std::vector<Finding>& findings) const;
   void verify_segment(const SegmentEntry& entry, std::vector<Finding>& findings) const;
   void find_strays(std::vector<Finding>& findings) const;
   template <class Row>
@@ -128,7 +152,8 @@ class StoreReader {
 
   base::Env* env_;
   std::string directory_;
-  Manifest manifest_;
+  StoreState state_;
+  std::shared_ptr<OpenFiles> files_;
 };
 
 }  // namespace perjoule::bus

@@ -1,8 +1,13 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <map>
+#include <mutex>
 
+#include "base/text.hpp"
+#include "bus/file_columns.hpp"
 #include "bus/hash.hpp"
+#include "bus/log_layout.hpp"
 #include "bus/store.hpp"
 
 namespace perjoule::bus {
@@ -10,16 +15,6 @@ namespace {
 
 constexpr std::string_view kLockFile = "catalog/writer.lock";
 constexpr std::string_view kManifestFile = "catalog/manifest.json";
-
-constexpr std::size_t kAbsentColumn = std::numeric_limits<std::size_t>::max();
-
-// Where each of the table's columns stands in a file of this format; kAbsentColumn: it came later.
-std::vector<std::size_t> places_of(const TableSchema& schema, int format_version) {
-  std::vector<std::size_t> out;
-  std::size_t next = 0;
-  for (const auto& c : schema.columns) out.push_back(c.since <= format_version ? next++ : kAbsentColumn);
-  return out;
-}
 
 // Has the file the table's columns, as they were in its format?
 bool fits(const ParquetFile& file, const TableSchema& schema) {
@@ -84,6 +79,15 @@ base::Result<std::vector<std::size_t>> columns_of(const ScanRequest& request, co
   }
   for (std::size_t i = 0; request.columns.empty() && i < schema.columns.size(); ++i) out.push_back(i);
   return out;
+}
+
+// Segments of the log, and those that wait to be used.
+bool is_log_file(std::string_view file) {
+  constexpr std::string_view kFolder = "wal/", kSpare = "spare-";
+  if (!file.starts_with(kFolder)) return false;
+  file.remove_prefix(kFolder.size());
+  if (file.starts_with(kSpare)) file.remove_prefix(kSpare.size());
+  return log_segment_number(std::string(file)) != 0;
 }
 
 bool holds_all(const TimeWindow& w, const IntBounds& b) { return w.holds(b.first) && w.holds(b.second); }
@@ -159,23 +163,99 @@ class SegmentScan {
   std::size_t time_ = 0;
 };
 
+// A finding of an error whose place is "STORE/file: byte N".
+Finding finding_of(const base::Error& error, const std::string& directory) {
+  constexpr std::string_view kByte = ": byte ";
+  Finding f{true, error.where, {}, 0, error.why};
+  if (f.file.starts_with(directory + "/")) f.file.erase(0, directory.size() + 1);
+  const std::size_t at = f.file.rfind(kByte);
+  if (at == std::string::npos) return f;
+  const auto byte = base::parse_int(std::string_view(f.file).substr(at + kByte.size()));
+  if (byte) f.byte = static_cast<std::uint64_t>(*byte);
+  f.file.erase(at);
+  return f;
+}
+
 }  // namespace
 
+// Files by name and hash, so that a file that took another's name is another file.
+struct StoreReader::OpenFiles {
+  std::mutex mutex;
+  std::map<std::string, std::shared_ptr<const ParquetFile>> files;
+};
+
+StoreReader::StoreReader(base::Env& env, std::string directory, StoreState state,
+                         std::shared_ptr<OpenFiles> files)
+    : env_(&env), directory_(std::move(directory)), state_(std::move(state)), files_(std::move(files)) {}
+
 base::Result<StoreReader> StoreReader::open(base::Env& env, const std::string& directory) {
-  const std::string path = directory + "/" + std::string(kManifestFile);
-  if (!env.exists(path)) {
-    return base::missing("open a store", directory, "there is no store here",
-                         "Make one with perjoule demo, or name it with --store DIR");
+  PJ_ASSIGN(auto state, load_state(env, directory));
+  return StoreReader(env, directory, std::move(state), std::make_shared<OpenFiles>());
+}
+
+base::Result<StoreReader> StoreReader::open(base::Env& env, const std::string& directory,
+                                            const Snapshot& snapshot) {
+  PJ_ASSIGN(auto state, state_of(env, directory, snapshot));
+  return StoreReader(env, directory, std::move(state), std::make_shared<OpenFiles>());
+}
+
+base::Result<StoreReader> StoreReader::reopen() const {
+  PJ_ASSIGN(auto state, load_state(*env_, directory_));
+  return with_files(std::move(state));
+}
+
+base::Result<StoreReader> StoreReader::reopen(const Snapshot& snapshot) const {
+  PJ_ASSIGN(auto state, state_of(*env_, directory_, snapshot));
+  return with_files(std::move(state));
+}
+
+StoreReader StoreReader::with_files(StoreState state) const {
+  auto files = std::make_shared<OpenFiles>();
+  const std::lock_guard lock(files_->mutex);
+  for (const auto& entry : state.manifest.segments) {
+    const auto found = files_->files.find(entry.file + entry.summary.xxh3_128);
+    if (found != files_->files.end()) files->files.insert(*found);
   }
-  PJ_ASSIGN(const std::string text, env.read_file(path));
-  PJ_ASSIGN(Manifest manifest, parse_manifest(text, path));
-  return StoreReader(env, directory, std::move(manifest));
+  return StoreReader(*env_, directory_, std::move(state), std::move(files));
+}
+
+base::Result<bool> StoreReader::is_current() const {
+  PJ_ASSIGN(const std::string text, env_->read_file(directory_ + "/" + std::string(kManifestFile)));
+  return text == state_.manifest_text;
 }
 
 std::uint64_t StoreReader::rows(Table table) const {
   std::uint64_t n = 0;
-  for (const auto& e : manifest_.segments) n += e.table == schema_of(table).name ? e.summary.rows : 0;
+  for (const auto& e : manifest().segments) n += e.table == schema_of(table).name ? e.summary.rows : 0;
+  for (const auto& b : tail()) n += b.table == table ? b.rows : 0;
   return n;
+}
+
+TimeRange StoreReader::time_range(Table table) const {
+  TimeRange out;
+  for (const auto& e : manifest().segments) {
+    if (e.table == schema_of(table).name) out.include(e.summary.time);
+  }
+  for (const auto& b : tail()) {
+    if (b.table == table) out.include({true, b.first_ns, b.last_ns});
+  }
+  return out;
+}
+
+base::Status StoreReader::log_status() const {
+  return state_.log_fault ? base::Status(*state_.log_fault) : base::ok_status();
+}
+
+base::Result<std::shared_ptr<const ParquetFile>> StoreReader::segment(const SegmentEntry& entry) const {
+  const std::string key = entry.file + entry.summary.xxh3_128;
+  {
+    const std::lock_guard lock(files_->mutex);
+    if (const auto found = files_->files.find(key); found != files_->files.end()) return found->second;
+  }
+  PJ_ASSIGN(auto file, open_segment(entry));
+  auto kept = std::make_shared<const ParquetFile>(std::move(file));
+  const std::lock_guard lock(files_->mutex);
+  return files_->files.try_emplace(key, std::move(kept)).first->second;
 }
 
 base::Result<ParquetFile> StoreReader::open_segment(const SegmentEntry& entry) const {
@@ -198,12 +278,32 @@ base::Result<ParquetFile> StoreReader::open_segment(const SegmentEntry& entry) c
 base::Status StoreReader::scan(const ScanRequest& request, const BatchCallback& on_batch) const {
   const TableSchema& schema = schema_of(request.table);
   PJ_ASSIGN(const auto columns, columns_of(request, schema));
-  for (const auto& entry : manifest_.segments) {
+  for (const auto& entry : manifest().segments) {
     const auto& time = entry.summary.time;
     if (entry.table != schema.name || !time.known || !may_hold(request.window, time.first_ns, time.last_ns))
       continue;
-    PJ_ASSIGN(const auto file, open_segment(entry));
-    PJ_TRY(SegmentScan(file, schema, columns, request.window).run(on_batch));
+    PJ_ASSIGN(const auto file, segment(entry));
+    PJ_TRY(SegmentScan(*file, schema, columns, request.window).run(on_batch));
+  }
+  PJ_TRY(log_status());
+  return scan_tail(request, columns, on_batch);
+}
+
+base::Status StoreReader::scan_tail(const ScanRequest& request, const std::vector<std::size_t>& columns,
+                                    const BatchCallback& on_batch) const {
+  const std::size_t time = schema_of(request.table).time_column;
+  for (const TailBlock& block : tail()) {
+    if (block.table != request.table || !may_hold(request.window, block.first_ns, block.last_ns)) continue;
+    const bool whole = holds_all(request.window, {block.first_ns, block.last_ns});
+    PJ_ASSIGN(const auto view, BlockView::open(*block.bytes, log_segment_name(block.place.segment)));
+    std::vector<std::size_t> read = columns;
+    if (!whole) read.push_back(time);
+    PJ_ASSIGN(Batch batch, view.read(read));
+    if (!whole) {
+      clip(batch, columns.size(), request.window);
+      batch.columns.pop_back();
+    }
+    if (batch.rows != 0) PJ_TRY(on_batch(batch));
   }
   return base::ok_status();
 }
@@ -278,12 +378,24 @@ void StoreReader::verify_segment(const SegmentEntry& entry, std::vector<Finding>
     report(0, "its rows differ from the manifest's");
 }
 
+void StoreReader::verify_log(std::vector<Finding>& findings) const {
+  if (state_.log_fault) findings.push_back(finding_of(*state_.log_fault, directory_));
+  for (const TailBlock& block : tail()) {
+    const std::string file = "wal/" + log_segment_name(block.place.segment);
+    const auto view = BlockView::open(*block.bytes, file);
+    const base::Status sound = view.ok() ? view->check() : base::Status(view.error());
+    if (!sound.ok())
+      findings.push_back({true, file, std::string(schema_of(block.table).name), block.place.offset, sound.error().why});
+  }
+}
+
 void StoreReader::find_strays(std::vector<Finding>& findings) const {
   const auto files = base::list_recursive(*env_, directory_);
   if (!files.ok()) return findings.push_back({true, directory_, {}, 0, files.error().why});
   for (const auto& file : *files) {
     const bool known = file == kManifestFile || file == kLockFile ||
-                       std::any_of(manifest_.segments.begin(), manifest_.segments.end(),
+                       (!manifest().tables.empty() && is_log_file(file)) ||
+                       std::any_of(manifest().segments.begin(), manifest().segments.end(),
                                    [&](const SegmentEntry& e) { return e.file == file; });
     if (known) continue;
     const std::size_t slash = file.find('/');
@@ -295,7 +407,8 @@ void StoreReader::find_strays(std::vector<Finding>& findings) const {
 
 std::vector<Finding> StoreReader::verify() const {
   std::vector<Finding> findings;
-  for (const auto& entry : manifest_.segments) verify_segment(entry, findings);
+  for (const auto& entry : manifest().segments) verify_segment(entry, findings);
+  verify_log(findings);
   find_strays(findings);
   return findings;
 }

@@ -74,7 +74,7 @@ def every_example_can_be_typed(folder):
 def wrong_words_get_the_nearest(folder):
     for arguments, *says in (
             (("simulat",), "there is no command 'simulat'", "Did you mean 'simulate'"),
-            (("agent",), "there is no command 'agent'"), (("serve", "--port", "1"), "there is no command 'serve'"),
+            (("agent",), "there is no command 'agent'"), (("serve", "--prt", "1"), "no option '--prt'"),
             (("run", "--", "true"), "there is no command 'run'"), (("jobs", "plan"), "there is no command 'jobs'"),
             (("config", "chek"), "Did you mean 'check'"), (("config",), "perjoule config"),
             (("--quite",), "Did you mean '--quiet'"), (("demo", "--thread", "2"), "Did you mean '--threads'"),

@@ -25,7 +25,7 @@ class Server:
 
     def __init__(self, store, *arguments, address="127.0.0.1"):
         self.process = subprocess.Popen(
-            [PROGRAM, "serve", "--store", str(store), "--http", f"{address}:0", *map(str, arguments)],
+            [PROGRAM, "serve", "--store", str(store), "--http", f"{address}:0", "--blocks", "127.0.0.1:0", *map(str, arguments)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.line = self.process.stdout.readline().decode()
         found = re.search(r"(https?)://\S+:(\d+)", self.line)

@@ -6,9 +6,10 @@
 
 namespace perjoule::bench {
 
-std::vector<std::string> peer_names() { return {"duckdb", "clickhouse", "sqlite", "rocksdb"}; }
+std::vector<std::string> peer_names() { return {"perjoule", "duckdb", "clickhouse", "sqlite", "rocksdb"}; }
 
 base::Result<std::unique_ptr<Peer>> make_peer(const std::string& name, const PeerOptions& options) {
+  if (name == "perjoule") return make_perjoule(options);
   if (name == "duckdb") return make_duckdb(options);
   if (name == "clickhouse") return make_clickhouse(options);
   if (name == "sqlite") return make_sqlite(options);

@@ -39,11 +39,12 @@ class Peer {
   virtual std::uint64_t bytes_on_disk() = 0;
 };
 
-// The names that make_peer knows: duckdb, clickhouse, sqlite, rocksdb.
+// The names that make_peer knows: perjoule, duckdb, clickhouse, sqlite, rocksdb.
 std::vector<std::string> peer_names();
 // Error: kBadInput for an unknown name, kMissing for an engine that this build or machine lacks.
 base::Result<std::unique_ptr<Peer>> make_peer(const std::string& name, const PeerOptions& options);
 
+base::Result<std::unique_ptr<Peer>> make_perjoule(const PeerOptions& options);
 base::Result<std::unique_ptr<Peer>> make_duckdb(const PeerOptions& options);
 base::Result<std::unique_ptr<Peer>> make_clickhouse(const PeerOptions& options);
 base::Result<std::unique_ptr<Peer>> make_sqlite(const PeerOptions& options);

@@ -1,0 +1,260 @@
+#include "bus/query_scan.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <thread>
+
+#include "base/assert.hpp"
+#include "bus/file_columns.hpp"
+#include "bus/log_layout.hpp"
+
+namespace perjoule::bus {
+namespace {
+
+constexpr std::size_t kPieceRows = 65'536;
+
+bool may_hold(const TimeWindow& w, const IntBounds& b) {
+  return b.second >= w.from_ns && (b.first < w.to_ns || w.holds(b.first));
+}
+
+}  // namespace
+
+base::Result<std::vector<Unit>> units_of(QuerySession& session, Table table, std::size_t time_column,
+                                         const TimeWindow& window) {
+  std::vector<Unit> out;
+  const StoreReader& store = session.store();
+  const TableSchema& schema = schema_of(table);
+  PJ_TRY(store.log_status());
+  QueryStats& stats = session.stats();
+  stats = {};
+  for (const auto& entry : store.manifest().segments) {
+    if (entry.table != schema.name) continue;
+    PJ_ASSIGN(const auto file, store.segment(entry));
+    const std::size_t place = places_of(schema, file->format_version())[time_column];
+    for (std::size_t g = 0; g < file->groups(); ++g) {
+      const auto bounds = file->int_bounds(g, place);
+      if (bounds && !may_hold(window, *bounds)) {
+        ++stats.pruned_units;
+      } else {
+        out.push_back({out.size(), file, g, {}, static_cast<std::size_t>(file->meta().groups[g].rows)});
+      }
+    }
+  }
+  for (const TailBlock& block : store.tail()) {
+    if (block.table != table) continue;
+    const bool prune = time_column == schema.time_column && !may_hold(window, {block.first_ns, block.last_ns});
+    if (!prune) out.push_back({out.size(), nullptr, 0, block, static_cast<std::size_t>(block.rows)});
+    stats.pruned_units += prune ? 1 : 0;
+  }
+  stats.units = out.size();
+  return out;
+}
+
+PieceReader::PieceReader(QuerySession& session, Table table)
+    : session_(session), table_(table), slots_(schema_of(table).columns.size()) {}
+
+const void* PieceReader::owner() const {
+  return unit_->file != nullptr ? static_cast<const void*>(unit_->file.get())
+                                : static_cast<const void*>(unit_->block.bytes.get());
+}
+
+base::Status PieceReader::begin(const Unit& unit) {
+  unit_ = &unit;
+  from_ = to_ = 0;
+  for (Slot& slot : slots_) {
+    slot.map = nullptr;
+    slot.loaded = SIZE_MAX;
+    slot.has_names = false;
+    slot.pages.clear();
+  }
+  view_.reset();
+  if (unit.file != nullptr) {
+    places_ = places_of(schema_of(table_), unit.file->format_version());
+    return base::ok_status();
+  }
+  PJ_ASSIGN(auto view, BlockView::open(*unit.block.bytes, log_segment_name(unit.block.place.segment)));
+  view_.emplace(std::move(view));
+  return base::ok_status();
+}
+
+bool PieceReader::next() {
+  from_ = to_;
+  to_ = std::min(unit_->rows, from_ + kPieceRows);
+  ++piece_;
+  if (from_ < to_) stats_.rows += to_ - from_;
+  return from_ < to_;
+}
+
+// `entries`: the texts of the unit's dictionary, where they are known.
+base::Result<PieceReader::Slot*> PieceReader::load(std::size_t column, std::size_t entries) {
+  Slot& slot = slots_[column];
+  if (slot.loaded == piece_) return &slot;
+  ++stats_.pages[column];
+  slot.loaded = piece_;
+  if (view_) {
+    PJ_ASSIGN(Batch batch, view_->read(std::array{column}));
+    slot.column = std::move(batch.columns[0]);
+  } else if (places_[column] == kAbsentColumn) {
+    slot.column.codes.assign(rows(), kNullCode);
+  } else {
+    PJ_TRY(unit_->file->read_again(unit_->group, places_[column], {from_, to_}, slot.column, entries));
+  }
+  if (entries == SIZE_MAX) return &slot;
+  const auto null = static_cast<std::uint32_t>(entries);
+  auto& codes = slot.column.codes;
+  std::transform(codes.begin(), codes.end(), codes.begin(), [null](auto c) { return std::min(c, null); });
+  return &slot;
+}
+
+base::Result<std::span<const std::int64_t>> PieceReader::ints(std::size_t column) {
+  PJ_ASSIGN(const Slot* slot, load(column));
+  return std::span<const std::int64_t>(slot->column.ints);
+}
+base::Result<std::span<const double>> PieceReader::doubles(std::size_t column) {
+  PJ_ASSIGN(const Slot* slot, load(column));
+  return std::span<const double>(slot->column.doubles);
+}
+
+base::Result<std::span<const std::uint32_t>> PieceReader::codes(std::size_t column) {
+  std::size_t entries = slots_[column].names.dictionary.size();
+  if (!slots_[column].has_names) {
+    PJ_ASSIGN(const auto numbers, map(column));
+    entries = numbers->size() - 1;
+  }
+  PJ_ASSIGN(const Slot* slot, load(column, entries));
+  return std::span<const std::uint32_t>(slot->column.codes);
+}
+
+base::Status PieceReader::read_names(std::size_t column, Column& out) {
+  if (view_) {
+    PJ_ASSIGN(Batch batch, view_->read(std::array{column}));
+    out = std::move(batch.columns[0]);
+  } else if (places_[column] != kAbsentColumn) {
+    PJ_TRY(unit_->file->read_again(unit_->group, places_[column], {0, 0}, out));
+  } else {
+    out = {};
+  }
+  return base::ok_status();
+}
+
+base::Result<std::span<const std::string_view>> PieceReader::dictionary(std::size_t column) {
+  Slot& slot = slots_[column];
+  if (!slot.has_names) PJ_TRY(read_names(column, slot.names));
+  slot.has_names = true;
+  return std::span<const std::string_view>(slot.names.dictionary);
+}
+
+base::Result<std::shared_ptr<const QuerySession::CodeMap>> PieceReader::map(std::size_t column) {
+  Slot& slot = slots_[column];
+  if (slot.map == nullptr) slot.map = session_.find_map({owner(), unit_->group, column});
+  if (slot.map == nullptr) PJ_TRY(make_map(column, slot));
+  return slot.map;
+}
+
+base::Status PieceReader::make_map(std::size_t column, Slot& slot) {
+  Column read;
+  PJ_TRY(read_names(column, read));
+  const auto texts = session_.texts(schema_of(table_).columns[column].name);
+  QuerySession::CodeMap numbers;
+  numbers.reserve(read.dictionary.size() + 1);
+  for (const auto text : read.dictionary) numbers.push_back(texts->intern(text));
+  numbers.push_back(0);
+  slot.map = std::make_shared<const QuerySession::CodeMap>(std::move(numbers));
+  std::shared_ptr<const void> keeper = unit_->block.bytes;
+  if (unit_->file != nullptr) keeper = unit_->file;
+  session_.keep_map({owner(), unit_->group, column}, std::move(keeper), slot.map);
+  return base::ok_status();
+}
+
+base::Result<std::span<const PageMeta>> PieceReader::pages_of_piece(std::size_t column) {
+  Slot& slot = slots_[column];
+  if (view_ || places_[column] == kAbsentColumn) return std::span<const PageMeta>();
+  if (slot.pages.empty()) {
+    PJ_ASSIGN(slot.pages, unit_->file->pages(unit_->group, places_[column]));
+  }
+  const auto row = [&](std::size_t p) {
+    return p < slot.pages.size() ? static_cast<std::size_t>(slot.pages[p].first_row) : unit_->rows;
+  };
+  std::size_t first = 0, last = slot.pages.size();
+  while (first < last && row(first + 1) <= from_) ++first;
+  while (first < last && row(last - 1) >= to_) --last;
+  return std::span<const PageMeta>(slot.pages).subspan(first, last - first);
+}
+
+base::Result<Cover> PieceReader::cover(std::size_t column, const TimeWindow& window) {
+  std::optional<IntBounds> bounds;
+  if (view_ && column == schema_of(table_).time_column) bounds = {view_->first_ns(), view_->last_ns()};
+  PJ_ASSIGN(const auto pages, pages_of_piece(column));
+  for (const PageMeta& page : pages) {
+    IntBounds b;
+    if (!page.bounds.known || page.bounds.smallest.size() != 8 || page.bounds.largest.size() != 8)
+      return Cover::kSome;
+    std::memcpy(&b.first, page.bounds.smallest.data(), 8);
+    std::memcpy(&b.second, page.bounds.largest.data(), 8);
+    bounds = bounds ? IntBounds{std::min(bounds->first, b.first), std::max(bounds->second, b.second)} : b;
+  }
+  if (!bounds) return Cover::kSome;
+  if (!may_hold(window, *bounds)) return Cover::kNone;
+  return window.holds(bounds->first) && window.holds(bounds->second) ? Cover::kAll : Cover::kSome;
+}
+
+base::Result<bool> PieceReader::may_hold_text(std::size_t column, std::string_view text) {
+  PJ_ASSIGN(const auto pages, pages_of_piece(column));
+  const auto lacks = [&](const PageMeta& page) {
+    return page.all_null || (page.bounds.known && (text < page.bounds.smallest || text > page.bounds.largest));
+  };
+  return pages.empty() || !std::all_of(pages.begin(), pages.end(), lacks);
+}
+
+std::size_t workers_of(const QuerySession& session, std::size_t units) {
+  return std::clamp<std::size_t>(units / 2, 1, std::max(1U, session.options().threads));
+}
+
+base::Status learn_texts(QuerySession& session, Table table, const std::vector<Unit>& units,
+                         std::span<const std::size_t> columns) {
+  PieceReader reader(session, table);
+  for (const Unit& unit : units) {
+    bool known = true;
+    const void* owner = unit.file != nullptr ? static_cast<const void*>(unit.file.get()) : unit.block.bytes.get();
+    for (const auto c : columns) known = known && session.find_map({owner, unit.group, c}) != nullptr;
+    if (known) continue;
+    PJ_TRY(reader.begin(unit));
+    for (const auto c : columns) PJ_TRY(reader.map(c));
+  }
+  return base::ok_status();
+}
+
+base::Status read_units(QuerySession& session, Table table, const std::vector<Unit>& units, const UnitWork& work) {
+  const std::size_t workers = workers_of(session, units.size());
+  std::atomic<std::size_t> taken{0};
+  std::vector<base::Status> ends(workers, base::ok_status());
+  std::vector<QueryStats> stats(workers);
+  const auto run = [&](std::size_t worker) -> base::Status {
+    PieceReader reader(session, table);
+    for (std::size_t i = taken++; i < units.size(); i = taken++) {
+      PJ_TRY(reader.begin(units[i]));
+      PJ_ASSIGN(const bool wanted, work.begin ? work.begin(worker, reader) : base::Result<bool>(true));
+      while (wanted && reader.next()) PJ_TRY(work.piece(worker, reader));
+      if (wanted && work.end) PJ_TRY(work.end(worker, reader));
+      stats[worker] = reader.stats();
+    }
+    return base::ok_status();
+  };
+  std::vector<std::thread> threads;
+  for (std::size_t w = 1; w < workers; ++w)
+    threads.emplace_back([&, w] {
+      ends[w] = run(w);
+      if (!ends[w].ok()) taken = units.size();
+    });
+  ends[0] = run(0);
+  if (!ends[0].ok()) taken = units.size();
+  for (auto& t : threads) t.join();
+  for (const auto& s : stats) {
+    session.stats().rows += s.rows;
+    for (std::size_t c = 0; c < s.pages.size(); ++c) session.stats().pages[c] += s.pages[c];
+  }
+  for (auto& end : ends) PJ_TRY(end);
+  return base::ok_status();
+}
+
+}  // namespace perjoule::bus

@@ -1,0 +1,14 @@
+// Compiled as C++23, for the one call that leaves a string's new bytes as they are.
+#include "wire/frame.hpp"
+
+namespace perjoule::wire {
+
+void resize_for_overwrite(std::string& text, std::size_t bytes) {
+#if defined(__cpp_lib_string_resize_and_overwrite)
+  text.resize_and_overwrite(bytes, [](char*, std::size_t n) { return n; });
+#else
+  text.resize(bytes);
+#endif
+}
+
+}  // namespace perjoule::wire
