@@ -13,9 +13,9 @@
 #include "base/clock.hpp"
 #include "base/env.hpp"
 #include "bus/engine.hpp"
-#include "wire/server.hpp"
 #include "command_line.hpp"
 #include "output.hpp"
+#include "wire/server.hpp"
 
 namespace perjoule::app {
 namespace {
@@ -57,8 +57,10 @@ class Node {
   }
 
   std::string ready_line() const {
-    if (blocks_ == nullptr) return fmt::format("perjoule serve: {}, store {}, read only\n", http_->url(), store_);
-    return fmt::format("perjoule serve: {}, blocks on port {}, store {}\n", http_->url(), blocks_->port(), store_);
+    if (blocks_ == nullptr)
+      return fmt::format("perjoule serve: {}, store {}, read only\n", http_->url(), store_);
+    return fmt::format("perjoule serve: {}, blocks on port {}, store {}\n", http_->url(), blocks_->port(),
+                       store_);
   }
 
   // No more requests, then everything that was acknowledged into Parquet files.
@@ -84,6 +86,7 @@ class Node {
     server.connections = args.connections;
     server.head_seconds = args.client_timeout;
     server.body_seconds = server.write_seconds = 6 * args.client_timeout;
+    PJ_TRY(api::check_options(server));
     if (args.read_only) {
       PJ_ASSIGN(const auto store, bus::StoreReader::open(env, args.store));
     } else {
@@ -138,7 +141,8 @@ void add_serve_command(CommandLine& line) {
       line.root(),
       {"serve",
        "take events into a store, and answer from it",
-       "Blocks of rows over TCP (perjoule's own clients), OpenTelemetry metrics on /v1/metrics, JSON lines on /api/v1/write/TABLE, a scrape for Prometheus on "
+       "Blocks of rows over TCP (perjoule's own clients), OpenTelemetry metrics on /v1/metrics, JSON lines "
+       "on /api/v1/write/TABLE, a scrape for Prometheus on "
        "/metrics, "
        "the questions top, explain and query on /api/v1. What was acknowledged is on the disk. SIGTERM or "
        "Ctrl-C ends "

@@ -111,6 +111,7 @@ def serve_refuses_what_does_not_fit_together(folder):
     refused(2, "serve", "--store", folder / "s", "--token-file", folder / "tokens", says=["16 characters"])
     refused(2, "serve", "--store", folder / "s", "--certificate", folder / "tokens", says=["key"])
     refused(3, "serve", "--store", folder / "s", "--token-file", folder / "none", says=["none"])
+    check(not (folder / "s").exists(), "a store was made all the same")
     refused(3, "serve", "--store", folder / "s", "--read-only", says=["there is no store here"])
 
 
