@@ -28,18 +28,16 @@ struct ServeArgs {
   bool read_only = false;
 };
 
-// The signals that end a server, held back from every thread of it and waited for here.
+// The signals that end a server, held back from every thread of it and waited for here. They stay held back,
+// so that an impatient second one does not break off the sealing.
 class StopSignals {
  public:
   StopSignals() {
     sigemptyset(&set_);
     sigaddset(&set_, SIGTERM);
     sigaddset(&set_, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &set_, &before_);
+    pthread_sigmask(SIG_BLOCK, &set_, nullptr);
   }
-  StopSignals(const StopSignals&) = delete;
-  StopSignals& operator=(const StopSignals&) = delete;
-  ~StopSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
   int wait() const {
     int number = 0;
     sigwait(&set_, &number);
@@ -47,7 +45,7 @@ class StopSignals {
   }
 
  private:
-  sigset_t set_{}, before_{};
+  sigset_t set_{};
 };
 
 class Node {
@@ -88,6 +86,7 @@ class Node {
     server.connections = args.connections;
     server.head_seconds = args.client_timeout;
     server.body_seconds = server.write_seconds = 6 * args.client_timeout;
+    PJ_TRY(api::check_options(server));
     if (args.read_only) {
       PJ_ASSIGN(const auto store, bus::StoreReader::open(env, args.store));
     } else {

@@ -134,7 +134,6 @@ class Server final : public HttpServer {
   };
   class Opened;
 
-  base::Status check_options() const;
   base::Status load_tls();
   asio::awaitable<void> accept_loop();
   asio::awaitable<void> run(Plain stream);
@@ -204,37 +203,23 @@ class Server::Opened {
   Server& server_;
 };
 
-base::Status Server::check_options() const {
-  constexpr const char* kListen = "listen for HTTP";
-  error_code error;
-  const auto address = asio::ip::make_address(options_.address, error);
-  if (error)
-    return base::bad_input(kListen, options_.address, "it is no IP address", "For example 127.0.0.1:9464");
-  if (options_.certificate.empty() != options_.key.empty())
-    return base::bad_input(kListen, options_.address,
-                           "a certificate needs its key, and a key its certificate");
-  if (address.is_loopback()) return base::ok_status();
-  if (options_.certificate.empty() || options_.tokens.empty())
-    return base::bad_input(kListen, options_.address, "an address that others reach needs TLS and a token",
-                           "Give --certificate, --key and --token-file, or listen on 127.0.0.1");
-  return base::ok_status();
-}
-
 base::Status Server::load_tls() {
   if (options_.certificate.empty()) return base::ok_status();
   tls_.emplace(ssl::context::tls_server);
   error_code error;
   SSL_CTX_set_min_proto_version(tls_->native_handle(), TLS1_2_VERSION);
-  if (tls_->use_certificate_chain_file(options_.certificate, error))
+  tls_->use_certificate_chain_file(options_.certificate, error);
+  if (error)
     return base::bad_input("read the certificate", options_.certificate, error.message(), "It must be PEM");
-  if (tls_->use_private_key_file(options_.key, ssl::context::pem, error))
+  tls_->use_private_key_file(options_.key, ssl::context::pem, error);
+  if (error)
     return base::bad_input("read the key", options_.key, error.message(),
                            "It must be PEM and fit the certificate");
   return base::ok_status();
 }
 
 base::Status Server::listen() {
-  PJ_TRY(check_options());
+  PJ_TRY(check_options(options_));
   PJ_TRY(load_tls());
   const tcp::endpoint at(asio::ip::make_address(options_.address), options_.port);
   error_code error;
@@ -475,6 +460,22 @@ base::Result<std::unique_ptr<HttpServer>> HttpServer::start(Router router, Serve
   auto server = std::make_unique<Server>(std::move(router), std::move(options));
   PJ_TRY(server->listen());
   return std::unique_ptr<HttpServer>(std::move(server));
+}
+
+base::Status check_options(const ServerOptions& options) {
+  constexpr const char* kListen = "listen for HTTP";
+  error_code error;
+  const auto address = asio::ip::make_address(options.address, error);
+  if (error)
+    return base::bad_input(kListen, options.address, "it is no IP address", "For example 127.0.0.1:9464");
+  if (options.certificate.empty() != options.key.empty())
+    return base::bad_input(kListen, options.address,
+                           "a certificate needs its key, and a key its certificate");
+  if (address.is_loopback()) return base::ok_status();
+  if (options.certificate.empty() || options.tokens.empty())
+    return base::bad_input(kListen, options.address, "an address that others reach needs TLS and a token",
+                           "Give --certificate, --key and --token-file, or listen on 127.0.0.1");
+  return base::ok_status();
 }
 
 base::Status read_address(std::string_view text, ServerOptions& options) {

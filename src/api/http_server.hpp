@@ -49,6 +49,8 @@ class HttpServer {
   virtual void stop() = 0;
 };
 
+// What start() refuses by the options alone, for a caller that has other things to open before.
+base::Status check_options(const ServerOptions& options);
 // "HOST:PORT", "[::1]:PORT" or "PORT" into address and port.
 base::Status read_address(std::string_view text, ServerOptions& options);
 // The whole answer to the first request in `bytes`, as it would be written.

@@ -3,8 +3,6 @@ import contextlib
 import gzip
 import http.client
 import json
-import os
-import pathlib
 import re
 import shutil
 import signal
@@ -100,7 +98,7 @@ def serve_starts_and_ends_politely(folder):
             check(server.line.count("\n") == 1, "one line when ready")
             check(server.ask("GET", "/api/v1/health")[0] == 200, "healthy")
             check(json.loads(server.ask("GET", "/api/v1/ready")[2])["status"] == "ready", "ready")
-            refused(3, "serve", "--store", folder / "store", "--http", "127.0.0.1:0", says=["another"])
+            refused(3, "serve", "--store", folder / "store", "--http", "127.0.0.1:0", says=["is writing to it"])
             refused(3, "serve", "--store", folder / "other", "--http", f"127.0.0.1:{server.port}", says=["in use"])
             server.stop(number)
 
@@ -113,6 +111,7 @@ def serve_refuses_what_does_not_fit_together(folder):
     refused(2, "serve", "--store", folder / "s", "--token-file", folder / "tokens", says=["16 characters"])
     refused(2, "serve", "--store", folder / "s", "--certificate", folder / "tokens", says=["key"])
     refused(3, "serve", "--store", folder / "s", "--token-file", folder / "none", says=["none"])
+    check(not (folder / "s").exists(), "a store was made all the same")
     refused(3, "serve", "--store", folder / "s", "--read-only", says=["there is no store here"])
 
 
