@@ -44,7 +44,12 @@ using LinkPtr = std::shared_ptr<Link>;
 class ClientImpl final : public Client {
  public:
   ClientImpl(ClientOptions options, SendQueue queue)
-      : options_(std::move(options)), queue_(std::move(queue)), resolver_(io_), retry_(io_), deadline_(io_), busy_(io_) {}
+      : options_(std::move(options)),
+        queue_(std::move(queue)),
+        resolver_(io_),
+        retry_(io_),
+        deadline_(io_),
+        busy_(io_) {}
   ~ClientImpl() override { close(); }
 
   base::Status start();
@@ -118,10 +123,12 @@ base::Status ClientImpl::start() {
 base::Status ClientImpl::send_block(std::string block, std::uint64_t numbers) {
   Lock lock(mutex_);
   for (;;) {
-    if (stopped_) return base::io_error("send rows", options_.source, fault_.empty() ? "the client is closed" : fault_);
+    if (stopped_)
+      return base::io_error("send rows", options_.source, fault_.empty() ? "the client is closed" : fault_);
     const auto put = queue_.put(block, numbers);
     if (put == SendQueue::Put::kDropped)
-      return base::io_error("send rows", options_.source, "there is no room for them, in memory or in the spool");
+      return base::io_error("send rows", options_.source,
+                            "there is no room for them, in memory or in the spool");
     if (put == SendQueue::Put::kTaken) break;
     changed_.wait(lock);
   }
@@ -179,14 +186,16 @@ void ClientImpl::connect() {
   deadline_.async_wait([this, link = link_](const ErrorCode& error) {
     if (!error && !link->greeted) lost(link, "the server did not greet in time");
   });
-  const auto on_names = [this, link = link_](const ErrorCode& error, const Tcp::resolver::results_type& found) {
+  const auto on_names = [this, link = link_](const ErrorCode& error,
+                                             const Tcp::resolver::results_type& found) {
     if (link != link_) return;
     if (error) return lost(link, error.message());
-    asio::async_connect(link->socket.tcp(), found, [this, link](const ErrorCode& failed, const Tcp::endpoint&) {
-      if (link != link_) return;
-      if (failed) return lost(link, failed.message());
-      greet(link);
-    });
+    asio::async_connect(link->socket.tcp(), found,
+                        [this, link](const ErrorCode& failed, const Tcp::endpoint&) {
+                          if (link != link_) return;
+                          if (failed) return lost(link, failed.message());
+                          greet(link);
+                        });
   };
   resolver_.async_resolve(options_.host, std::to_string(options_.port), on_names);
 }
@@ -427,7 +436,8 @@ void ClientImpl::keep_alive(const LinkPtr& link) {
   deadline_.expires_after(std::chrono::milliseconds(std::max(link->idle_ms / 3, 1U)));
   deadline_.async_wait([this, link](const ErrorCode& error) {
     if (error || link != link_) return;
-    if (link->ping_open && !std::exchange(link->heard, false)) return lost(link, "the server does not answer");
+    if (link->ping_open && !std::exchange(link->heard, false))
+      return lost(link, "the server does not answer");
     if (!link->ping_open) {
       link->control += encode_ping(++link->pings);
       link->ping_open = true;
@@ -446,7 +456,8 @@ base::Status Client::send(bus::Table table, const bus::Batch& rows, std::uint64_
 }
 
 base::Result<std::unique_ptr<Client>> Client::open(base::Env& env, ClientOptions options) {
-  if (options.source.empty() || options.source.size() > bus::kMaxSourceName || !bus::is_valid_utf8(options.source))
+  if (options.source.empty() || options.source.size() > bus::kMaxSourceName ||
+      !bus::is_valid_utf8(options.source))
     return base::bad_input("open a client", options.source, "a source's name has 1 to 128 bytes of UTF-8");
   if (options.token.size() > kMaxTokenBytes)
     return base::bad_input("open a client", options.source, "a token has at most 1024 bytes");

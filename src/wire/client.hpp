@@ -1,12 +1,12 @@
-// A source's way to a store over TCP (docs/formats/wire.md). It numbers the blocks, keeps each until the server
-// has answered for it, and sends them again after a broken connection or a busy server; while the server is
-// away they go to a bounded folder on disk, if one is given, and survive the end of this process there. A
-// block is given up only where the server refuses it or there is no room for it: both are counted, told to
-// `on_answer` or in the statistics, and declared to the store by the numbers left out.
-// Thread rule: all from any thread, but numbers are given in the order of the calls. `on_answer` comes from the
-// client's own thread and must not call send() or close(). Ownership: the Env must outlive the client. One
-// client per source name: one that starts takes the source over from any other, which then stops.
-// Units: bytes, sequence numbers, milliseconds.
+// A source's way to a store over TCP (docs/formats/wire.md). It numbers the blocks, keeps each until the
+// server has answered for it, and sends them again after a broken connection or a busy server; while the
+// server is away they go to a bounded folder on disk, if one is given, and survive the end of this process
+// there. A block is given up only where the server refuses it or there is no room for it: both are counted,
+// told to `on_answer` or in the statistics, and declared to the store by the numbers left out. Thread rule:
+// all from any thread, but numbers are given in the order of the calls. `on_answer` comes from the client's
+// own thread and must not call send() or close(). Ownership: the Env must outlive the client. One client per
+// source name: one that starts takes the source over from any other, which then stops. Units: bytes, sequence
+// numbers, milliseconds.
 #pragma once
 
 #include <cstdint>
@@ -40,8 +40,8 @@ struct ClientOptions {
   WhenFull when_full = WhenFull::kWait;
 
   std::int64_t connect_ms = 10'000;  // from the first packet to WELCOME
-  // How long to wait before try number `attempt` (0, 1, ...) after a broken connection or a busy answer. Empty:
-  // 50 ms, doubled up to 10 s.
+  // How long to wait before try number `attempt` (0, 1, ...) after a broken connection or a busy answer.
+  // Empty: 50 ms, doubled up to 10 s.
   std::function<base::Duration(unsigned attempt)> backoff;
   std::function<void(const Answer&)> on_answer;
 };
@@ -55,14 +55,14 @@ struct ClientStats {
 
 class Client {
  public:
-  // Does not wait for the server. Errors: kBadInput for a source name or token that cannot be; kIo and kCorrupt
-  // from the spool; kMissing for a CA file that is not there.
+  // Does not wait for the server. Errors: kBadInput for a source name or token that cannot be; kIo and
+  // kCorrupt from the spool; kMissing for a CA file that is not there.
   static base::Result<std::unique_ptr<Client>> open(base::Env& env, ClientOptions options);
   virtual ~Client() = default;  // as close()
 
-  // Encodes rows on the caller's thread and takes them. `numbers`: how many sequence numbers they have (0: one
-  // per row). Errors: those of encode_block; kIo when there is no room (not with kWait, which waits) and when the
-  // client was closed or its source taken over.
+  // Encodes rows on the caller's thread and takes them. `numbers`: how many sequence numbers they have (0:
+  // one per row). Errors: those of encode_block; kIo when there is no room (not with kWait, which waits) and
+  // when the client was closed or its source taken over.
   base::Status send(bus::Table table, const bus::Batch& rows, std::uint64_t numbers = 0);
   // The same for a block of encode_block(), whatever numbers it has.
   virtual base::Status send_block(std::string block, std::uint64_t numbers) = 0;

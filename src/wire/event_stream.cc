@@ -4,8 +4,8 @@
 
 namespace perjoule::wire {
 
-EventStream::EventStream(Client& client, bus::Table table, base::SymbolTable& symbols, const base::Clock& clock,
-                         StreamOptions options)
+EventStream::EventStream(Client& client, bus::Table table, base::SymbolTable& symbols,
+                         const base::Clock& clock, StreamOptions options)
     : client_(client),
       table_(table),
       clock_(clock),

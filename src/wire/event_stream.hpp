@@ -1,7 +1,7 @@
-// Rows of one table on their way to a store: collected, cut into blocks of up to 65,536 rows or when the oldest
-// has waited long enough, encoded and given to a Client. Thread rule: one thread, the one that interns into the
-// SymbolTable. Ownership: client, symbols and clock must outlive it; rows that were not cut are lost with it.
-// Units: rows, nanoseconds of the clock.
+// Rows of one table on their way to a store: collected, cut into blocks of up to 65,536 rows or when the
+// oldest has waited long enough, encoded and given to a Client. Thread rule: one thread, the one that interns
+// into the SymbolTable. Ownership: client, symbols and clock must outlive it; rows that were not cut are lost
+// with it. Units: rows, nanoseconds of the clock.
 #pragma once
 
 #include <cstddef>

@@ -13,8 +13,9 @@ namespace {
 constexpr std::uint32_t kMagic = 0x31574A50;  // "PJW1"
 constexpr std::size_t kHashedBytes = 16;
 
-constexpr std::array<std::string_view, kEndCodeCount> kEndNames = {
-    "done", "malformed", "version", "token", "source", "full", "limits", "idle", "slow", "stopping", "replaced"};
+constexpr std::array<std::string_view, kEndCodeCount> kEndNames = {"done",   "malformed", "version", "token",
+                                                                   "source", "full",      "limits",  "idle",
+                                                                   "slow",   "stopping",  "replaced"};
 
 std::uint32_t checksum_of(std::string_view head, std::string_view body) {
   if (body.empty()) return static_cast<std::uint32_t>(XXH3_64bits(head.data(), head.size()));
@@ -147,9 +148,11 @@ base::Result<Welcome> decode_welcome(std::string_view body) {
   bus::ByteReader in(body);
   Welcome out;
   std::uint16_t zero = 0;
-  const bool whole = in.raw(out.version) && in.raw(zero) && in.raw(out.max_block_bytes) && in.raw(out.max_blocks) &&
-                     in.raw(out.idle_ms) && in.raw(out.max_bytes) && in.raw(out.stored_through) && in.left() == 0;
-  if (!whole || zero != 0 || out.max_blocks == 0 || out.max_block_bytes > bus::kMaxBlockBytes) return not_a("WELCOME");
+  const bool whole = in.raw(out.version) && in.raw(zero) && in.raw(out.max_block_bytes) &&
+                     in.raw(out.max_blocks) && in.raw(out.idle_ms) && in.raw(out.max_bytes) &&
+                     in.raw(out.stored_through) && in.left() == 0;
+  if (!whole || zero != 0 || out.max_blocks == 0 || out.max_block_bytes > bus::kMaxBlockBytes)
+    return not_a("WELCOME");
   return out;
 }
 
@@ -157,7 +160,8 @@ base::Result<End> decode_end(std::string_view body) {
   bus::ByteReader in(body);
   std::uint16_t code = 0, bytes = 0;
   std::string_view why;
-  if (!in.raw(code) || !in.raw(bytes) || !in.take(bytes, why) || in.left() != 0) return not_a("REFUSED or BYE");
+  if (!in.raw(code) || !in.raw(bytes) || !in.take(bytes, why) || in.left() != 0)
+    return not_a("REFUSED or BYE");
   if (code >= kEndCodeCount) return not_a("REFUSED or BYE");
   return End{static_cast<EndCode>(code), std::string(why)};
 }
@@ -169,8 +173,8 @@ base::Result<bus::Receipt> decode_receipt(std::string_view body) {
   std::uint32_t zero2 = 0;
   bus::Receipt out;
   std::string_view why;
-  const bool whole = in.raw(outcome) && in.raw(zero) && in.raw(bytes) && in.raw(zero2) && in.raw(out.stored_through) &&
-                     in.take(bytes, why) && in.left() == 0;
+  const bool whole = in.raw(outcome) && in.raw(zero) && in.raw(bytes) && in.raw(zero2) &&
+                     in.raw(out.stored_through) && in.take(bytes, why) && in.left() == 0;
   if (!whole || zero != 0 || zero2 != 0 || outcome > static_cast<std::uint8_t>(bus::Outcome::kStopped))
     return not_a("RECEIPT");
   out.outcome = static_cast<bus::Outcome>(outcome);
@@ -214,15 +218,17 @@ FrameDecoder::Step FrameDecoder::begin_frame() {
   bus::ByteReader in({buffer_.data() + begin_, kHeaderBytes});
   std::uint32_t bytes = 0;
   std::uint16_t type = 0, zero = 0;
-  if (!in.raw(bytes) || !in.raw(type) || !in.raw(zero) || !in.raw(frame_.id) || !in.raw(wanted_)) PJ_CHECK(false);
+  if (!in.raw(bytes) || !in.raw(type) || !in.raw(zero) || !in.raw(frame_.id) || !in.raw(wanted_))
+    PJ_CHECK(false);
   if (type < 1 || type > static_cast<std::uint16_t>(FrameType::kBye) || zero != 0)
     return bad("there is no frame of type " + std::to_string(type));
   frame_.type = static_cast<FrameType>(type);
   const bool is_block = frame_.type == FrameType::kBlock;
   if (is_block && max_block_bytes_ == 0) return bad("a block came before the greeting");
   if (const std::size_t most = is_block ? max_block_bytes_ : kMaxControlBytes; bytes > most)
-    return bad("a frame of " + std::to_string(bytes) + " bytes, where " + std::to_string(most) + " are allowed",
-               EndCode::kLimits);
+    return bad(
+        "a frame of " + std::to_string(bytes) + " bytes, where " + std::to_string(most) + " are allowed",
+        EndCode::kLimits);
   std::memcpy(head_.data(), buffer_.data() + begin_, head_.size());
   if (is_block && checksum_of({head_.data(), head_.size()}, {}) != wanted_)
     return bad("a header's checksum does not fit");

@@ -1,6 +1,7 @@
 // What travels between a source and a store: frames with a header of fixed size (docs/formats/wire.md).
-//   encode(...)     a message -> the bytes of its frame; of a block only the header, its bytes follow as they are
-//   FrameDecoder    bytes from anywhere, in any pieces -> frames or one error. Every length is bounded before
+//   encode(...)     a message -> the bytes of its frame; of a block only the header, its bytes follow as they
+//   are FrameDecoder    bytes from anywhere, in any pieces -> frames or one error. Every length is bounded
+//   before
 //                   memory is taken, and a block's bytes are read straight into the string that is handed on.
 //   decode(...)     a frame's body -> a message
 // Thread rule: pure functions; a FrameDecoder from one thread at a time. Ownership: values. Units: bytes.

@@ -50,9 +50,9 @@ TEST(Frame, RoundTripInAnySplit) {
   const std::string block = testing::block_of("s", {0, 1, 500}, 500);
   const std::string bytes = encode(Hello{1, 3, bus::Durability::kBuffered, true, "node-7/joules", "secret"}) +
                             encode(Welcome{1, 1000, 2, 3, 4, 5}) + block_frame(9, block) +
-                            encode(9, {bus::Outcome::kBusy, 77, "the log does not keep up"}) + encode_ping(4) +
-                            block_frame(10, block) + encode_pong(4) + encode_bye({EndCode::kStopping, "stop"}) +
-                            encode_refused({EndCode::kToken, ""});
+                            encode(9, {bus::Outcome::kBusy, 77, "the log does not keep up"}) +
+                            encode_ping(4) + block_frame(10, block) + encode_pong(4) +
+                            encode_bye({EndCode::kStopping, "stop"}) + encode_refused({EndCode::kToken, ""});
   for (const std::size_t piece : {1UL, 2UL, 3UL, 7UL, 19UL, 20UL, 21UL, 1000UL, bytes.size()}) {
     FrameDecoder decoder(bus::kMaxBlockBytes);
     const auto frames = decode_all(bytes, piece, decoder);
@@ -113,7 +113,7 @@ TEST(Frame, LiesAreRefusedBeforeMemoryIsTaken) {
   const std::uint32_t much = kMaxControlBytes + 1;
   std::memcpy(hello.data(), &much, 4);
   EXPECT_EQ(error_of(hello), "a frame of 4097 bytes, where 4096 are allowed");
-  EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").substr(0, 25), "there is no frame of type ");
+  EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").substr(0, 25), "there is no frame of type");
 }
 
 TEST(Frame, EveryFlippedByteOfAControlFrameIsFound) {
@@ -147,6 +147,15 @@ TEST(Frame, BodiesThatAreNotWhatTheyShouldBe) {
   EXPECT_FALSE(decode_receipt(outcome).ok());
   EXPECT_FALSE(decode_welcome(body(encode(Welcome{1, 1, 0, 0, 0, 0}))).ok());
   EXPECT_FALSE(decode_end(std::string("\xFF\0\0\0", 4)).ok());
+}
+
+TEST(Frame, ResizeGivesThatSize) {
+  std::string text;
+  for (const std::size_t n : {0UL, 1UL, 15UL, 16UL, 17UL, 30UL, 31UL, 100UL, 5UL}) {
+    resize_for_overwrite(text, n);
+    EXPECT_EQ(text.size(), n);
+    EXPECT_EQ(text.data()[n], '\0');
+  }
 }
 
 TEST(Frame, LongReasonsAreCutBetweenCharacters) {

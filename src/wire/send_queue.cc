@@ -84,7 +84,8 @@ SendQueue::Put SendQueue::put(std::string& block, std::uint64_t numbers) {
   drop(1, numbers);
   // The numbers are gone with the rows, also after a restart. Without room even for that the count is lost.
   if (spool_) {
-    if (auto noted = spool_->note_last(session_, given_); !noted.ok()) stats_.spool_fault = noted.error().message();
+    if (auto noted = spool_->note_last(session_, given_); !noted.ok())
+      stats_.spool_fault = noted.error().message();
   }
   return Put::kDropped;
 }
@@ -155,7 +156,8 @@ void SendQueue::end(std::size_t place, bus::Outcome outcome, std::string why) {
   if (place < next_) --next_;
 }
 
-// The oldest block that is not in flight gets its bytes and its place in the chain. False: it was none to send.
+// The oldest block that is not in flight gets its bytes and its place in the chain. False: it was none to
+// send.
 bool SendQueue::make_ready(Entry& entry) {
   const std::uint64_t first = *entry.base + entry.first, last = *entry.base + entry.last;
   if (last <= chain_) return end(next_, bus::Outcome::kAlreadyStored, {}), false;
@@ -171,8 +173,8 @@ bool SendQueue::make_ready(Entry& entry) {
     memory_bytes_ += entry.bytes;
   }
   if (entry.bytes > limits_.max_block_bytes) {
-    end(next_, bus::Outcome::kRefused, "the server takes blocks of at most " +
-                                           std::to_string(limits_.max_block_bytes) + " bytes");
+    end(next_, bus::Outcome::kRefused,
+        "the server takes blocks of at most " + std::to_string(limits_.max_block_bytes) + " bytes");
     return false;
   }
   set_numbers(*entry.block, {chain_, first, last});

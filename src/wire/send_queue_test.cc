@@ -36,7 +36,9 @@ std::vector<Numbers> numbers_in(const std::vector<SendQueue::Outgoing>& sent) {
 }
 using List = std::vector<Numbers>;
 
-Spool spool_in(base::Env& env, std::uint64_t bytes = kMuch) { return Spool::open(env, "spool", bytes).value(); }
+Spool spool_in(base::Env& env, std::uint64_t bytes = kMuch) {
+  return Spool::open(env, "spool", bytes).value();
+}
 
 TEST(SendQueue, NumbersGoOnWhereTheServerIs) {
   SendQueue queue(kMuch, WhenFull::kWait, {});
@@ -93,11 +95,13 @@ TEST(SendQueue, BusyHoldsEverythingBackUntilTheWaitIsOver) {
   ASSERT_TRUE(queue.connected(welcome(0)).ok());
   const auto sent = send_all(queue);
   EXPECT_EQ(queue.receipt(sent[1].id, {bus::Outcome::kBusy, 0, "slow"}), SendQueue::Then::kGoOn);
-  EXPECT_EQ(queue.receipt(sent[2].id, {bus::Outcome::kRefused, 0, "does not follow"}), SendQueue::Then::kGoOn);
+  EXPECT_EQ(queue.receipt(sent[2].id, {bus::Outcome::kRefused, 0, "does not follow"}),
+            SendQueue::Then::kGoOn);
   put(queue);
   EXPECT_FALSE(queue.next());
   EXPECT_EQ(queue.receipt(sent[0].id, stored(10)), SendQueue::Then::kGoOn);
-  EXPECT_EQ(queue.receipt(sent[3].id, {bus::Outcome::kRefused, 10, "does not follow"}), SendQueue::Then::kWait);
+  EXPECT_EQ(queue.receipt(sent[3].id, {bus::Outcome::kRefused, 10, "does not follow"}),
+            SendQueue::Then::kWait);
   EXPECT_FALSE(queue.next());
   queue.resume();
   EXPECT_EQ(numbers_in(send_all(queue)), (List{{10, 11, 20}, {20, 21, 30}, {30, 31, 40}, {40, 41, 50}}));
@@ -110,8 +114,10 @@ TEST(SendQueue, ARefusedBlockIsGivenUpAndTheNextDeclaresTheGap) {
   ASSERT_TRUE(queue.connected(welcome(0)).ok());
   const auto sent = send_all(queue);
   EXPECT_EQ(queue.receipt(sent[0].id, {bus::Outcome::kRefused, 0, "damaged"}), SendQueue::Then::kGoOn);
-  EXPECT_EQ(queue.receipt(sent[1].id, {bus::Outcome::kRefused, 0, "does not follow"}), SendQueue::Then::kGoOn);
-  EXPECT_EQ(queue.receipt(sent[2].id, {bus::Outcome::kRefused, 0, "does not follow"}), SendQueue::Then::kGoOn);
+  EXPECT_EQ(queue.receipt(sent[1].id, {bus::Outcome::kRefused, 0, "does not follow"}),
+            SendQueue::Then::kGoOn);
+  EXPECT_EQ(queue.receipt(sent[2].id, {bus::Outcome::kRefused, 0, "does not follow"}),
+            SendQueue::Then::kGoOn);
   const auto answers = queue.take_answers();
   ASSERT_EQ(answers.size(), 1U);
   EXPECT_EQ(answers[0].why, "damaged");
@@ -122,7 +128,8 @@ TEST(SendQueue, AStoppedStoreIsLeft) {
   SendQueue queue(kMuch, WhenFull::kWait, {});
   put(queue);
   ASSERT_TRUE(queue.connected(welcome(0)).ok());
-  EXPECT_EQ(queue.receipt(send_all(queue)[0].id, {bus::Outcome::kStopped, 0, "EIO"}), SendQueue::Then::kReconnect);
+  EXPECT_EQ(queue.receipt(send_all(queue)[0].id, {bus::Outcome::kStopped, 0, "EIO"}),
+            SendQueue::Then::kReconnect);
   queue.disconnected();
   ASSERT_TRUE(queue.connected(welcome(0)).ok());
   EXPECT_EQ(send_all(queue).size(), 1U);

@@ -20,15 +20,15 @@
 namespace perjoule::wire {
 namespace {
 
-// After BYE the client gets so long to close its side: closing ours with bytes unread would take receipts back
-// from it that it has not read.
+// After BYE the client gets so long to close its side: closing ours with bytes unread would take receipts
+// back from it that it has not read.
 constexpr double kLingerSeconds = 1;
 // Beyond the limit a few connections are told that the server is full; more are just closed.
 constexpr std::size_t kToldFull = 64;
 
 struct Counters {
-  std::atomic<std::uint64_t> connections = 0, blocks = 0, block_bytes = 0, copied_bytes = 0, stored = 0, repeated = 0,
-                             delayed = 0, refused = 0, pauses = 0;
+  std::atomic<std::uint64_t> connections = 0, blocks = 0, block_bytes = 0, copied_bytes = 0, stored = 0,
+                             repeated = 0, delayed = 0, refused = 0, pauses = 0;
   std::array<std::atomic<std::uint64_t>, kEndCodeCount> ended{};
 };
 
@@ -123,7 +123,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::string source_;
   bus::Durability durability_ = bus::Durability::kDurable;
   State state_ = State::kGreeting;
-  bool may_write_ = false, greeted_ = false, reading_ = false, writing_ = false, bye_sent_ = false, sent_all_ = false;
+  bool may_write_ = false, greeted_ = false, reading_ = false, writing_ = false, bye_sent_ = false,
+       sent_all_ = false;
   EndCode end_code_ = EndCode::kDone;
   std::string end_why_, discarded_;
   std::size_t unanswered_ = 0;   // blocks that the engine has
@@ -146,10 +147,12 @@ void Connection::start(bool full) {
     socket_.tcp().set_option(asio::socket_base::send_buffer_size(bytes), ignored);
   next_check_ = 1e18;
   watch_deadline();
-  socket_.async_greet(asio::ssl::stream_base::server, [self = shared_from_this(), full](const ErrorCode& error) {
+  socket_.async_greet(asio::ssl::stream_base::server, [self = shared_from_this(),
+                                                       full](const ErrorCode& error) {
     if (error) return self->close();
     self->may_write_ = true;
-    if (full) return self->finish(EndCode::kFull, "the server has as many connections as it takes; try again later");
+    if (full)
+      return self->finish(EndCode::kFull, "the server has as many connections as it takes; try again later");
     self->read();
   });
 }
@@ -161,7 +164,9 @@ void Connection::read() {
     return;
   }
   reading_ = true;
-  const auto on_done = [self = shared_from_this()](const ErrorCode& e, std::size_t n) { self->on_read(e, n); };
+  const auto on_done = [self = shared_from_this()](const ErrorCode& e, std::size_t n) {
+    self->on_read(e, n);
+  };
   if (state_ == State::kEnding) {
     discarded_.resize(4096);
     return socket_.async_read_some(asio::buffer(discarded_), on_done);
@@ -185,7 +190,8 @@ void Connection::on_read(const ErrorCode& error, std::size_t bytes) {
 
 void Connection::take_frames() {
   Frame frame;
-  while (state_ != State::kEnding && state_ != State::kClosed && !(state_ == State::kOpen && owes_too_much())) {
+  while (state_ != State::kEnding && state_ != State::kClosed &&
+         !(state_ == State::kOpen && owes_too_much())) {
     const auto step = decoder_.next(frame);
     if (step == FrameDecoder::Step::kNeedBytes) break;
     if (step == FrameDecoder::Step::kBad) return finish(decoder_.end_code(), decoder_.error().why);
@@ -223,7 +229,8 @@ void Connection::on_hello(const Frame& frame) {
     if (CRYPTO_memcmp(given.data(), shared_.token->data(), given.size()) != 0)
       return finish(EndCode::kToken, "the token is missing or wrong");
   }
-  if (hello->source.empty() || hello->source.size() > bus::kMaxSourceName || !bus::is_valid_utf8(hello->source))
+  if (hello->source.empty() || hello->source.size() > bus::kMaxSourceName ||
+      !bus::is_valid_utf8(hello->source))
     return finish(EndCode::kSource, "a source's name has 1 to 128 bytes of UTF-8");
   source_ = std::move(hello->source);
   durability_ = std::min(hello->durability, shared_.options.weakest);
@@ -235,7 +242,8 @@ void Connection::on_hello(const Frame& frame) {
   });
   const bool take_over = hello->take_over;
   shared_.gates.enter(gate_, source_, take_over, [weak, strand = strand_] {
-    if (auto self = weak.lock()) asio::post(strand, [self = std::move(self)] { self->welcome(kWireVersion); });
+    if (auto self = weak.lock())
+      asio::post(strand, [self = std::move(self)] { self->welcome(kWireVersion); });
   });
 }
 
@@ -385,7 +393,8 @@ double Connection::deadline() const {
   const auto seconds = [](auto ms) { return static_cast<double>(ms) * 1e-3; };
   double at = kNone;
   if (state_ == State::kGreeting || state_ == State::kWaiting) at = seconds(limits().greeting_ms);
-  if (state_ == State::kOpen && limits().idle_ms != 0) at = std::min(at, last_read_ + seconds(limits().idle_ms));
+  if (state_ == State::kOpen && limits().idle_ms != 0)
+    at = std::min(at, last_read_ + seconds(limits().idle_ms));
   if (writing_) at = std::min(at, write_began_ + seconds(limits().slow_ms));
   if (sent_all_) at = std::min(at, bye_at_ + kLingerSeconds);
   return at;
@@ -427,7 +436,10 @@ void Connection::on_timer() {
 class ServerImpl final : public Server {
  public:
   ServerImpl(bus::Engine& engine, ServerOptions options)
-      : shared_(engine, std::move(options)), io_(static_cast<int>(shared_.options.threads)), acceptor_(io_), retry_(io_) {}
+      : shared_(engine, std::move(options)),
+        io_(static_cast<int>(shared_.options.threads)),
+        acceptor_(io_),
+        retry_(io_) {}
   ~ServerImpl() override { stop(); }
 
   base::Status start();
@@ -460,7 +472,8 @@ base::Status ServerImpl::load_token() {
   PJ_ASSIGN(std::string text, base::posix_env().read_file(path, 1U << 20));
   text.resize(std::min(text.find_first_of("\r\n"), text.size()));
   if (text.empty() || text.size() > kMaxTokenBytes)
-    return base::bad_input("use a token", path, "its first line has " + std::to_string(text.size()) + " bytes",
+    return base::bad_input("use a token", path,
+                           "its first line has " + std::to_string(text.size()) + " bytes",
                            "write one line of 1 to 1024 bytes, e.g. openssl rand -hex 32 > FILE");
   shared_.token = digest_of(text);
   return base::ok_status();
@@ -469,7 +482,8 @@ base::Status ServerImpl::load_token() {
 base::Status ServerImpl::load_certificate() {
   const ServerOptions& o = shared_.options;
   if (o.certificate_file.empty() != o.key_file.empty())
-    return base::bad_input("use TLS", o.certificate_file + o.key_file, "a certificate and its key go together");
+    return base::bad_input("use TLS", o.certificate_file + o.key_file,
+                           "a certificate and its key go together");
   if (o.certificate_file.empty()) return base::ok_status();
   for (const auto& file : {o.certificate_file, o.key_file}) {
     if (!std::filesystem::exists(file)) return base::missing("use TLS", file, "there is no such file");
@@ -480,7 +494,9 @@ base::Status ServerImpl::load_certificate() {
   shared_.tls->use_certificate_chain_file(o.certificate_file, error);
   if (error) return base::bad_input("use TLS", o.certificate_file, error.message(), "give a PEM file");
   shared_.tls->use_private_key_file(o.key_file, asio::ssl::context::pem, error);
-  if (error) return base::bad_input("use TLS", o.key_file, error.message(), "give the certificate's key as a PEM file");
+  if (error)
+    return base::bad_input("use TLS", o.key_file, error.message(),
+                           "give the certificate's key as a PEM file");
   return base::ok_status();
 }
 
@@ -493,7 +509,8 @@ base::Status ServerImpl::listen(const asio::ip::address& address) {
   if (!error) acceptor_.set_option(asio::socket_base::reuse_address(true), error);
   if (!error) acceptor_.bind(endpoint, error);
   if (!error) acceptor_.listen(asio::socket_base::max_listen_connections, error);
-  if (error) return base::io_error("listen", where, error.message(), "choose another port, or 0 for any free one");
+  if (error)
+    return base::io_error("listen", where, error.message(), "choose another port, or 0 for any free one");
   port_ = acceptor_.local_endpoint().port();
   return base::ok_status();
 }
@@ -542,7 +559,8 @@ void ServerImpl::on_accept(const ErrorCode& error, Tcp::socket socket) {
   if (connection) {
     ++shared_.counters.connections;
     const auto strand = connection->executor();
-    asio::post(strand, [connection = std::move(connection), full = open >= most] { connection->start(full); });
+    asio::post(strand,
+               [connection = std::move(connection), full = open >= most] { connection->start(full); });
   }
   accept();
 }

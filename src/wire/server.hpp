@@ -44,18 +44,18 @@ struct ServerOptions {
 
 struct ServerStats {
   std::uint64_t connections = 0, connections_open = 0;
-  std::uint64_t blocks = 0, block_bytes = 0;    // received
-  std::uint64_t copied_bytes = 0;               // of these, the way over the small buffer
+  std::uint64_t blocks = 0, block_bytes = 0;  // received
+  std::uint64_t copied_bytes = 0;             // of these, the way over the small buffer
   std::uint64_t stored_blocks = 0, repeated_blocks = 0, delayed_blocks = 0, refused_blocks = 0;
-  std::uint64_t pauses = 0;                     // reading stopped because a connection owed too much
+  std::uint64_t pauses = 0;                          // reading stopped because a connection owed too much
   std::array<std::uint64_t, kEndCodeCount> ended{};  // by REFUSED or BYE of the server, by code
 };
 
 class Server {
  public:
   // Listens. Errors: kBadInput for an address that is none, or that is not a loopback one without TLS and a
-  // token, or for an unusable certificate, key or token; kMissing for a file that is not there; kIo for a port
-  // that is taken.
+  // token, or for an unusable certificate, key or token; kMissing for a file that is not there; kIo for a
+  // port that is taken.
   static base::Result<std::unique_ptr<Server>> start(bus::Engine& engine, ServerOptions options = {});
   virtual ~Server() = default;  // stops
 

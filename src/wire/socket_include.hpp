@@ -1,5 +1,5 @@
-// A TCP socket with or without TLS, for .cc files of wire alone. Thread rule: as Asio's sockets, one thread at a
-// time. Ownership: closes on destruction; it must outlive its operations.
+// A TCP socket with or without TLS, for .cc files of wire alone. Thread rule: as Asio's sockets, one thread
+// at a time. Ownership: closes on destruction; it must outlive its operations.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>

@@ -36,7 +36,8 @@ void SourceGates::leave(const std::shared_ptr<Gate>& gate) {
 
 void SourceGates::forget_if_unused(const std::string& source) {
   const auto found = sources_.find(source);
-  if (found->second.gates.empty() && found->second.open == 0 && found->second.waiting.empty()) sources_.erase(found);
+  if (found->second.gates.empty() && found->second.open == 0 && found->second.waiting.empty())
+    sources_.erase(found);
 }
 
 bool SourceGates::pass(Gate& gate) {

@@ -1,7 +1,7 @@
 // Which connection may hand blocks of a source to the engine, and which blocks have no answer yet. A client
 // that takes a source over waits until nothing of its earlier life can still be stored (docs/formats/wire.md,
-// "Taking over"). Thread rule: any thread; callbacks come from the thread that brings the last answer, or from
-// enter() itself, without a lock held. Ownership: gates and sources are kept until leave().
+// "Taking over"). Thread rule: any thread; callbacks come from the thread that brings the last answer, or
+// from enter() itself, without a lock held. Ownership: gates and sources are kept until leave().
 #pragma once
 
 #include <condition_variable>
@@ -29,8 +29,8 @@ class SourceGates {
     std::function<void()> on_shut_;
   };
 
-  // `ready` is called when blocks may be handed over: at once, or with `take_over` when the other gates of the
-  // source are shut and all that they let through is answered.
+  // `ready` is called when blocks may be handed over: at once, or with `take_over` when the other gates of
+  // the source are shut and all that they let through is answered.
   void enter(const std::shared_ptr<Gate>& gate, const std::string& source, bool take_over,
              std::function<void()> ready);
   void leave(const std::shared_ptr<Gate>& gate);

@@ -69,7 +69,8 @@ base::Status Spool::load_numbers(std::uint64_t session, const std::string& path)
     return base::corrupt("read the spool", path, "it is not 'base N' and 'last M'",
                          "remove the folder to give up what is in it");
   };
-  if (!t.starts_with("base ") || line == t.npos || !t.substr(line + 1).starts_with("last ") || !t.ends_with('\n'))
+  if (!t.starts_with("base ") || line == t.npos || !t.substr(line + 1).starts_with("last ") ||
+      !t.ends_with('\n'))
     return damaged();
   const std::string_view base_text = t.substr(5, line - 5);
   const auto base = number(base_text);
@@ -140,8 +141,8 @@ void Spool::forget_before(std::uint64_t session) {
 }
 
 std::string Spool::path_of(const SpooledBlock& block) const {
-  return directory_ + "/" + padded(block.session, 10) + "-" + padded(block.first, 20) + "-" + padded(block.last, 20) +
-         ".block";
+  return directory_ + "/" + padded(block.session, 10) + "-" + padded(block.first, 20) + "-" +
+         padded(block.last, 20) + ".block";
 }
 
 std::string Spool::numbers_path(std::uint64_t session) const {

@@ -27,7 +27,8 @@ inline std::string block_of(std::string_view source, const Numbers& numbers, std
   base::SymbolTable symbols;
   bus::TableBuilder builder(bus::Table::kSamples, symbols, rows);
   for (std::size_t i = 0; i < rows; ++i) builder.append(sample(symbols, i + 1));
-  return bus::encode_block(bus::Table::kSamples, builder.take(), {source, numbers.after, numbers.first, numbers.last})
+  return bus::encode_block(bus::Table::kSamples, builder.take(),
+                           {source, numbers.after, numbers.first, numbers.last})
       .value();
 }
 
