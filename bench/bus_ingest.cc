@@ -14,6 +14,7 @@
 
 #include "base/clock.hpp"
 #include "base/text.hpp"
+#include "bench/bus/block_encoder.hpp"
 #include "bench/bus/generator.hpp"
 #include "bench/bus/machine.hpp"
 #include "bus/engine.hpp"
@@ -24,105 +25,12 @@ namespace {
 namespace base = perjoule::base;
 namespace bench = perjoule::bench;
 namespace bus = perjoule::bus;
-namespace energy = perjoule::energy;
 
 struct Options {
   bench::GeneratorOptions stream;
   std::string directory = (std::filesystem::temp_directory_path() / "perjoule-bench-bus").string();
   bus::Durability durability = bus::Durability::kDurable;
   bool rows = false, json = false;
-};
-
-// Turns batches of the stream into blocks.
-class Encoder {
- public:
-  Encoder() { renew(); }
-
-  std::pair<std::string, std::string> encode(const bench::EventBatch& batch) {
-    if (++uses_ % 16 == 0) renew();
-    return {joules(batch), samples(batch)};
-  }
-
- private:
-  // Names of requests pile up, so the table is begun anew now and then.
-  void renew() {
-    symbols_ = std::make_unique<base::SymbolTable>();
-    const bench::Names& n = bench::names();
-    const auto intern = [&](const std::vector<std::string>& texts, std::vector<base::Symbol>& out) {
-      out.clear();
-      for (const auto& t : texts) out.push_back(symbols_->intern(t));
-    };
-    intern(n.devices, devices_);
-    intern(n.tenants, tenants_);
-    intern(n.models, models_);
-    intern(n.epochs, epochs_);
-    intern(n.kernels, kernels_);
-    intern(n.phases, phases_);
-    intern(n.signals, signals_);
-    source_ = symbols_->intern("generator");
-    method_ = symbols_->intern("serving-tokens/1");
-    joules_ = std::make_unique<bus::TableBuilder>(bus::Table::kJoules, *symbols_, bus::kMaxBlockRows);
-    samples_ = std::make_unique<bus::TableBuilder>(bus::Table::kSamples, *symbols_, bus::kMaxBlockRows);
-  }
-
-  std::string joules(const bench::EventBatch& batch) {
-    const bench::Attributions& a = batch.joules;
-    requests_.clear();
-    for (std::size_t i = 0; i < batch.request_id.size(); ++i)
-      requests_.push_back(symbols_->intern(batch.name(i)));
-    energy::JouleRow row;
-    row.quality = energy::Quality::kMeasured;
-    row.method = method_;
-    row.source = source_;
-    row.seq = batch.seq;
-    for (std::size_t i = 0; i < a.size(); ++i) {
-      row.window_ns = a.window_ns[i];
-      row.t0_ns = a.t0_ns[i];
-      row.t1_ns = a.t1_ns[i];
-      row.meter = row.device = devices_[a.device[i]];
-      row.energy_uj = a.energy_uj[i];
-      row.share = static_cast<energy::Share>(a.share[i]);
-      row.consumer.tenant = tenants_[a.tenant[i]];
-      row.consumer.model = models_[a.model[i]];
-      row.consumer.epoch = epochs_[a.epoch[i]];
-      row.consumer.request = requests_[a.request[i]];
-      row.consumer.kernel = kernels_[a.kernel[i]];
-      row.consumer.phase = phases_[a.phase[i]];
-      joules_->append(row);
-    }
-    return finish(*joules_, bus::Table::kJoules, "generator/joules", batch.seq);
-  }
-
-  std::string samples(const bench::EventBatch& batch) {
-    const bench::Samples& s = batch.samples;
-    energy::SampleRow row;
-    row.quality = energy::Quality::kMeasured;
-    row.source = source_;
-    row.seq = batch.seq;
-    for (std::size_t i = 0; i < s.size(); ++i) {
-      row.t_ns = s.t_ns[i];
-      row.device = devices_[s.device[i]];
-      row.signal = signals_[s.signal[i]];
-      row.value = s.value[i];
-      samples_->append(row);
-    }
-    return finish(*samples_, bus::Table::kSamples, "generator/samples", batch.seq);
-  }
-
-  static std::string finish(bus::TableBuilder& builder, bus::Table table, std::string_view source,
-                            std::uint64_t seq) {
-    if (builder.rows() == 0) return {};
-    bus::Batch rows = builder.take();
-    auto block = bus::encode_block(table, rows, {source, seq - 1, seq, seq});
-    builder.give_back(std::move(rows));
-    return std::move(block).value();
-  }
-
-  std::unique_ptr<base::SymbolTable> symbols_;
-  std::unique_ptr<bus::TableBuilder> joules_, samples_;
-  std::vector<base::Symbol> devices_, tenants_, models_, epochs_, kernels_, phases_, signals_, requests_;
-  base::Symbol source_, method_;
-  std::uint64_t uses_ = 0;
 };
 
 double cpu_s() {
@@ -212,7 +120,7 @@ base::Status load(const Options& o, Figures& f) {
   bench::Generator generator(o.stream);
   std::vector<std::string> blocks;
   std::vector<bench::EventBatch> batches;
-  Encoder encoder;
+  bench::BlockEncoder encoder;
   const base::Stopwatch make;
   for (std::int64_t i = 0; i < generator.batches(); ++i) {
     bench::EventBatch batch;
@@ -314,9 +222,9 @@ bool parse(int argc, char** argv, Options& o) {
 int main(int argc, char** argv) {
   Options o;
   if (!parse(argc, argv, o)) {
-    std::fprintf(
-        stderr,
-        "bus_ingest [--events N] [--seed S] [--rows] [--directory DIR] [--durability durable|buffered] [--json]\n");
+    std::fprintf(stderr,
+                 "bus_ingest [--events N] [--seed S] [--rows] [--directory DIR] [--durability "
+                 "durable|buffered] [--json]\n");
     return 2;
   }
   std::filesystem::remove_all(o.directory);

@@ -37,7 +37,7 @@ bool SendQueue::spool(Entry& entry) {
 
 // True when the new block has a place.
 bool SendQueue::keep(Entry& entry) {
-  const bool fits = memory_bytes_ + entry.bytes <= memory_limit_ || (memory_bytes_ == 0 && !spool_);
+  const bool fits = memory_bytes_ + entry.bytes <= memory_limit_ || (memory_bytes_ == 0 && memory_limit_ != 0);
   if (spool_ && (!connected_ || !fits) && spool(entry)) {
     entry.block.reset();
     return true;
