@@ -8,16 +8,17 @@
 // acknowledged. Afterwards everything is sealed, and every row read back, counted and summed. Exit status: 0
 // equal, 1 a count or sum differs, 2 for a bad command line, 3 when the folder cannot be written or a process
 // fails.
-#include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <condition_variable>
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <mutex>
+#include <optional>
 
 #include "base/clock.hpp"
 #include "base/text.hpp"
@@ -191,7 +192,7 @@ class Source {
  private:
   Window* window_ = nullptr;
   base::Stopwatch watch_;
-  std::vector<perjoule::Seconds> sent_;
+  std::vector<base::Seconds> sent_;
   std::uint64_t number_ = 0;
   std::unique_ptr<wire::Client> client_;
 };
