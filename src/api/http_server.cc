@@ -426,7 +426,8 @@ template <class Stream>
 asio::awaitable<bool> Server::write_pieces(Stream& stream, Response& response, std::string text,
                                            bool chunked) {
   std::string piece = std::move(response.body);
-  for (bool more = true; more;) {
+  bool more = true;
+  while (more) {
     if (!piece.empty()) text += chunked ? chunk_of(piece) : piece;
     if (!text.empty()) {
       const bool sent = co_await send(stream, text);

@@ -113,8 +113,7 @@ TEST(Frame, LiesAreRefusedBeforeMemoryIsTaken) {
   const std::uint32_t much = kMaxControlBytes + 1;
   std::memcpy(hello.data(), &much, 4);
   EXPECT_EQ(error_of(hello), "a frame of 4097 bytes, where 4096 are allowed");
-  EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").substr(0, 25),
-            "there is no frame of type ");
+  EXPECT_EQ(error_of("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").substr(0, 25), "there is no frame of type");
 }
 
 TEST(Frame, EveryFlippedByteOfAControlFrameIsFound) {
@@ -148,6 +147,15 @@ TEST(Frame, BodiesThatAreNotWhatTheyShouldBe) {
   EXPECT_FALSE(decode_receipt(outcome).ok());
   EXPECT_FALSE(decode_welcome(body(encode(Welcome{1, 1, 0, 0, 0, 0}))).ok());
   EXPECT_FALSE(decode_end(std::string("\xFF\0\0\0", 4)).ok());
+}
+
+TEST(Frame, ResizeGivesThatSize) {
+  std::string text;
+  for (const std::size_t n : {0UL, 1UL, 15UL, 16UL, 17UL, 30UL, 31UL, 100UL, 5UL}) {
+    resize_for_overwrite(text, n);
+    EXPECT_EQ(text.size(), n);
+    EXPECT_EQ(text.data()[n], '\0');
+  }
 }
 
 TEST(Frame, LongReasonsAreCutBetweenCharacters) {

@@ -5,7 +5,8 @@ namespace perjoule::wire {
 
 void resize_for_overwrite(std::string& text, std::size_t bytes) {
 #if defined(__cpp_lib_string_resize_and_overwrite)
-  text.resize_and_overwrite(bytes, [](char*, std::size_t n) { return n; });
+  // libstdc++ 12 hands over the capacity, which may be more.
+  text.resize_and_overwrite(bytes, [bytes](char*, std::size_t) { return bytes; });
 #else
   text.resize(bytes);
 #endif

@@ -37,7 +37,8 @@ bool SendQueue::spool(Entry& entry) {
 
 // True when the new block has a place.
 bool SendQueue::keep(Entry& entry) {
-  const bool fits = memory_bytes_ + entry.bytes <= memory_limit_ || (memory_bytes_ == 0 && !spool_);
+  const bool fits =
+      memory_bytes_ + entry.bytes <= memory_limit_ || (memory_bytes_ == 0 && memory_limit_ != 0);
   if (spool_ && (!connected_ || !fits) && spool(entry)) {
     entry.block.reset();
     return true;
@@ -124,7 +125,7 @@ base::Status SendQueue::connected(const Welcome& welcome) {
   }
   if (spool_) spool_->forget_before(entries_.empty() ? session_ : entries_.front().session);
   connected_ = true;
-  rewinding_ = waiting_ = short_of_room_ = false;
+  rewinding_ = waiting_ = short_of_room_ = probing_ = false;
   next_ = 0;
   return base::ok_status();
 }
@@ -183,6 +184,7 @@ bool SendQueue::make_ready(Entry& entry) {
 
 std::optional<SendQueue::Outgoing> SendQueue::next() {
   if (!connected_ || rewinding_ || waiting_ || in_flight_ >= limits_.max_blocks) return std::nullopt;
+  if (probing_ && in_flight_ != 0) return std::nullopt;
   while (next_ < entries_.size()) {
     Entry& e = entries_[next_];
     if (in_flight_ != 0 && in_flight_bytes_ + e.bytes > limits_.max_bytes) return std::nullopt;
@@ -217,6 +219,7 @@ SendQueue::Then SendQueue::receipt(std::uint64_t id, const bus::Receipt& receipt
   switch (receipt.outcome) {
     case bus::Outcome::kStored:
     case bus::Outcome::kAlreadyStored:
+      probing_ = false;
       end(place, receipt.outcome, {});
       break;
     case bus::Outcome::kBusy:
@@ -234,7 +237,7 @@ SendQueue::Then SendQueue::receipt(std::uint64_t id, const bus::Receipt& receipt
   }
   if (!rewinding_ || in_flight_ != 0) return Then::kGoOn;
   rewind();
-  waiting_ = std::exchange(short_of_room_, false);
+  waiting_ = probing_ = std::exchange(short_of_room_, false);
   return waiting_ ? Then::kWait : Then::kGoOn;
 }
 

@@ -1,7 +1,7 @@
 // The blocks that a client has and the server has not acknowledged, in order: which to send next, what an
 // answer means, what goes to disk. It does no network I/O and reads no clock, so every case can be played
 // through in a test. After "busy" nothing more is sent until all in flight is answered and the wait is over;
-// then everything not stored is sent again from the oldest on, with the same numbers.
+// then the oldest block is sent again alone, and the others when it was stored, with the same numbers.
 // Thread rule: the caller locks. Ownership: owns its blocks. Units: bytes, sequence numbers.
 #pragma once
 
@@ -108,7 +108,7 @@ class SendQueue {
   std::uint64_t session_ = 0;
   std::optional<std::uint64_t> base_;  // of this session
   std::uint64_t given_ = 0;            // last number given, from the base
-  bool connected_ = false, rewinding_ = false, waiting_ = false, short_of_room_ = false;
+  bool connected_ = false, rewinding_ = false, waiting_ = false, short_of_room_ = false, probing_ = false;
   Welcome limits_;
   std::uint64_t chain_ = 0;  // the next block follows this number
   std::size_t next_ = 0;     // entries before it are in flight
