@@ -304,26 +304,29 @@ base::Result<EnergyAnswer> answer_of(const Plan& plan, const Summer<Sum>& sums, 
 
 // ---- one request ----
 
-// Keeps the rows that `keep` names, and of each dictionary what they use.
-void keep_rows(Batch& batch, const std::vector<std::uint32_t>& keep) {
-  const auto pick = [&](auto& v) {
-    if (v.empty()) return;
-    for (std::size_t i = 0; i < keep.size(); ++i) v[i] = v[keep[i]];
-    v.resize(keep.size());
-  };
-  for (Column& c : batch.columns) {
-    pick(c.ints), pick(c.doubles), pick(c.bools), pick(c.codes), pick(c.valid);
-    std::vector<std::string_view> used;
-    std::unordered_map<std::uint32_t, std::uint32_t> place;
-    for (auto& code : c.codes) {
-      if (code == kNullCode) continue;
-      const auto [it, fresh] = place.try_emplace(code, static_cast<std::uint32_t>(used.size()));
-      if (fresh) used.push_back(c.dictionary[code]);
-      code = it->second;
-    }
-    c.dictionary = std::move(used);
+template <class T>
+void pick(const std::vector<T>& from, const std::vector<std::uint32_t>& rows, std::vector<T>& to) {
+  if (from.empty()) return;
+  for (const auto row : rows) to.push_back(from[row]);
+}
+
+// These rows, and of the dictionary what they use.
+Column picked(const Column& from, const std::vector<std::uint32_t>& rows) {
+  Column out;
+  out.type = from.type;
+  pick(from.ints, rows, out.ints);
+  pick(from.doubles, rows, out.doubles);
+  pick(from.bools, rows, out.bools);
+  pick(from.codes, rows, out.codes);
+  pick(from.valid, rows, out.valid);
+  std::unordered_map<std::uint32_t, std::uint32_t> place;
+  for (auto& code : out.codes) {
+    if (code == kNullCode) continue;
+    const auto [it, fresh] = place.try_emplace(code, static_cast<std::uint32_t>(out.dictionary.size()));
+    if (fresh) out.dictionary.push_back(from.dictionary[code]);
+    code = it->second;
   }
-  batch.rows = keep.size();
+  return out;
 }
 
 class RequestSearch {
@@ -358,19 +361,16 @@ class RequestSearch {
       const std::size_t to = p + 1 < pages.size() ? static_cast<std::size_t>(pages[p + 1].first_row) : unit.rows;
       PJ_TRY(file.read_again(unit.group, place, {from, to}, codes_, entries));
       select_equal(codes_.codes, code, selected_);
-      if (!selected_.empty()) PJ_TRY(read_rows(unit, places, from));
+      if (!selected_.empty()) PJ_TRY(read_rows(unit, places, {from, to}));
     }
     return base::ok_status();
   }
 
-  base::Status read_rows(const Unit& unit, const std::vector<std::size_t>& places, std::size_t from) {
-    const std::size_t first = selected_.front(), last = selected_.back();
+  base::Status read_rows(const Unit& unit, const std::vector<std::size_t>& places, RowRange rows) {
     PJ_TRY(reader_->begin(unit));
-    batch_.rows = last - first + 1;
+    // Whole pages, so that a column's memory fits the next page too.
     batch_.columns.resize(places.size());
-    for (std::size_t i = 0; i < places.size(); ++i)
-      PJ_TRY(read_column(unit, i, places[i], {from + first, from + last + 1}));
-    for (auto& row : selected_) row -= static_cast<std::uint32_t>(first);
+    for (std::size_t i = 0; i < places.size(); ++i) PJ_TRY(read_column(unit, i, places[i], rows));
     return take(batch_);
   }
 
@@ -390,7 +390,7 @@ class RequestSearch {
     const auto texts = session_.texts(spec.name);
     c.dictionary.resize(map->size() - 1);
     for (const auto row : selected_) {
-      const std::uint32_t code = c.codes[row - selected_.front()];
+      const std::uint32_t code = c.codes[row];
       if (code != kNullCode) c.dictionary[code] = texts->text((*map)[code]);
     }
     return base::ok_status();
@@ -403,13 +403,15 @@ class RequestSearch {
     const auto found = std::find(texts.begin(), texts.end(), request_);
     if (found == texts.end()) return base::ok_status();
     select_equal(read.columns[0].codes, static_cast<std::uint32_t>(found - texts.begin()), selected_);
-    PJ_ASSIGN(Batch batch, view.read_all());
+    PJ_ASSIGN(const Batch batch, view.read_all());
     return take(batch);
   }
 
-  base::Status take(Batch& batch) {
-    keep_rows(batch, selected_);
-    return for_each_row(batch, *symbols_, [&](const energy::JouleRow& row) { out_.rows.push_back(row); });
+  base::Status take(const Batch& batch) {
+    Batch rows;
+    rows.rows = selected_.size();
+    for (const Column& c : batch.columns) rows.columns.push_back(picked(c, selected_));
+    return for_each_row(rows, *symbols_, [&](const energy::JouleRow& row) { out_.rows.push_back(row); });
   }
 
   QuerySession& session_;
