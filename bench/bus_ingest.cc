@@ -222,9 +222,9 @@ bool parse(int argc, char** argv, Options& o) {
 int main(int argc, char** argv) {
   Options o;
   if (!parse(argc, argv, o)) {
-    std::fprintf(
-        stderr,
-        "bus_ingest [--events N] [--seed S] [--rows] [--directory DIR] [--durability durable|buffered] [--json]\n");
+    std::fprintf(stderr,
+                 "bus_ingest [--events N] [--seed S] [--rows] [--directory DIR] [--durability "
+                 "durable|buffered] [--json]\n");
     return 2;
   }
   std::filesystem::remove_all(o.directory);

@@ -1,8 +1,8 @@
 // What each fixed query of our own engine costs on the bus's stream, and which pages it reads.
 //   bus_query [--events N] [--repeat R] [--threads T] [--directory DIR] [--query Q1] [--no-check]
 // The store is made if DIR has none (of N events, seed 1), and stays there. Warm: the first answer is not
-// counted. Every answer is compared with a brute-force one, unless --no-check. Exit status: 0 equal, 1 an answer
-// is wrong, 2 for a bad command line, 3 when the folder cannot be used.
+// counted. Every answer is compared with a brute-force one, unless --no-check. Exit status: 0 equal, 1 an
+// answer is wrong, 2 for a bad command line, 3 when the folder cannot be used.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -79,12 +79,16 @@ base::Result<bool> measure(const Options& o, bus::QuerySession& session, bench::
   const auto& stats = session.stats();
   const double rows = static_cast<double>(std::max<std::uint64_t>(stats.rows, 1));
   const std::string wrong = expected == nullptr ? "" : bench::difference(answer, *expected);
-  std::printf("%-10s median %9.3f ms  least %9.3f  CPU %9.3f  first %9.3f  %8zu rows out  %10.0f rows in  %6.2f CPU "
-              "ns/row  units %llu (%llu left out)  pages%s  %s%s\n",
-              std::string(bench::query_name(id)).c_str(), times[times.size() / 2], times[0], cpu_each, first,
-              answer.rows(), rows, cpu_each * 1e6 / rows, static_cast<unsigned long long>(stats.units),
-              static_cast<unsigned long long>(stats.pruned_units), pages_text(stats).c_str(),
-              expected == nullptr ? "not compared" : wrong.empty() ? "equal" : "WRONG: ", wrong.c_str());
+  std::printf(
+      "%-10s median %9.3f ms  least %9.3f  CPU %9.3f  first %9.3f  %8zu rows out  %10.0f rows in  %6.2f CPU "
+      "ns/row  units %llu (%llu left out)  pages%s  %s%s\n",
+      std::string(bench::query_name(id)).c_str(), times[times.size() / 2], times[0], cpu_each, first,
+      answer.rows(), rows, cpu_each * 1e6 / rows, static_cast<unsigned long long>(stats.units),
+      static_cast<unsigned long long>(stats.pruned_units), pages_text(stats).c_str(),
+      expected == nullptr ? "not compared"
+      : wrong.empty()     ? "equal"
+                          : "WRONG: ",
+      wrong.c_str());
   return wrong.empty();
 }
 
@@ -142,7 +146,9 @@ bool parse(int argc, char** argv, Options& o) {
 int main(int argc, char** argv) {
   Options o;
   if (!parse(argc, argv, o)) {
-    std::fprintf(stderr, "bus_query [--events N] [--repeat R] [--threads T] [--directory DIR] [--query Q1] [--no-check]\n");
+    std::fprintf(
+        stderr,
+        "bus_query [--events N] [--repeat R] [--threads T] [--directory DIR] [--query Q1] [--no-check]\n");
     return 2;
   }
   const auto done = run(o);

@@ -73,7 +73,7 @@ std::string BlockMaker::samples(const EventBatch& batch) {
 }
 
 std::string BlockMaker::finish(bus::TableBuilder& builder, bus::Table table, std::string_view source,
-                          std::uint64_t seq) {
+                               std::uint64_t seq) {
   if (builder.rows() == 0) return {};
   bus::Batch rows = builder.take();
   auto block = bus::encode_block(table, rows, {source, seq - 1, seq, seq});

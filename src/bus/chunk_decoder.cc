@@ -155,7 +155,8 @@ bool ChunkDecoder::inflate(std::string_view packed, std::size_t expected, char* 
 
 bool ChunkDecoder::read_dictionary() {
   PageHeader header;
-  if (!open_page(chunk_.dictionary_offset, chunk_.data_offset - chunk_.dictionary_offset, header, pages_.size()))
+  if (!open_page(chunk_.dictionary_offset, chunk_.data_offset - chunk_.dictionary_offset, header,
+                 pages_.size()))
     return false;
   if (header.type != PageType::kDictionary || header.encoding != Encoding::kPlain)
     return bad("not a dictionary page");

@@ -30,9 +30,9 @@ class ChunkDecoder {
   ChunkDecoder(const ChunkDecoder&) = delete;
   ChunkDecoder& operator=(const ChunkDecoder&) = delete;
 
-  // The rows `wanted` of the chunk, which has them. The first fault, if there is one. What `out` held is gone,
-  // but its memory is used again. `entries`: how many texts the chunk's dictionary is known to have; it is then
-  // not read.
+  // The rows `wanted` of the chunk, which has them. The first fault, if there is one. What `out` held is
+  // gone, but its memory is used again. `entries`: how many texts the chunk's dictionary is known to have; it
+  // is then not read.
   std::optional<SegmentFault> run(RowRange wanted, Column& out, std::size_t entries = kReadDictionary);
   static constexpr std::size_t kReadDictionary = SIZE_MAX;
   // Bit i: the CRC of page i fitted before, in the same mapping. Set and looked at by later runs.

@@ -68,8 +68,8 @@ class ParquetFile {
   // only the pages that hold some of them are read.
   base::Result<Batch> read(std::size_t group, std::span<const std::size_t> columns, RowRange rows = {}) const;
   // One column, into one whose memory is used again. `entries`: the number of texts in its dictionary as an
-  // earlier read gave it; the dictionary is then not read. A page's CRC is compared once as long as the file is
-  // open: for readers that ask the same file again and again.
+  // earlier read gave it; the dictionary is then not read. A page's CRC is compared once as long as the file
+  // is open: for readers that ask the same file again and again.
   base::Status read_again(std::size_t group, std::size_t column, RowRange rows, Column& out,
                           std::size_t entries = SIZE_MAX) const;
   // The page index of a column chunk: each page's place, first row, NULLs, and bounds where the file states

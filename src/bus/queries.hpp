@@ -1,6 +1,7 @@
-// The fixed questions of the bus, answered from sealed files and tail without a SQL engine: pieces are left out
-// by their bounds and Bloom filters, names are compared once per dictionary, columns are read only where rows
-// are left, row groups are shared by threads. Sums are exact; one beyond 64 bits is an error (kBadInput).
+// The fixed questions of the bus, answered from sealed files and tail without a SQL engine: pieces are left
+// out by their bounds and Bloom filters, names are compared once per dictionary, columns are read only where
+// rows are left, row groups are shared by threads. Sums are exact; one beyond 64 bits is an error
+// (kBadInput).
 //   energy_by          joules by one or two dimensions, over a window, of some consumers only
 //   heat_map           node x phase, top_kernels: two of these
 //   request_rows       all joules rows of one request
@@ -48,13 +49,14 @@ struct EnergyGroup {
   std::uint64_t rows = 0;
 };
 struct EnergyAnswer {
-  std::vector<EnergyGroup> groups;  // most energy first, then by keys
+  std::vector<EnergyGroup> groups;                        // most energy first, then by keys
   std::vector<std::shared_ptr<const ColumnTexts>> texts;  // own the keys
 };
 base::Result<EnergyAnswer> energy_by(QuerySession& session, const EnergyQuery& query);
 base::Result<EnergyAnswer> heat_map(QuerySession& session, TimeWindow window = {});
-base::Result<EnergyAnswer> top_kernels(QuerySession& session, const std::string& model, const std::string& epoch_from,
-                                       const std::string& epoch_to, std::size_t limit);
+base::Result<EnergyAnswer> top_kernels(QuerySession& session, const std::string& model,
+                                       const std::string& epoch_from, const std::string& epoch_to,
+                                       std::size_t limit);
 
 struct RequestAnswer {
   std::vector<energy::JouleRow> rows;  // in the order of writing
@@ -106,7 +108,8 @@ struct HotRequest {
   std::string request;
   std::int64_t energy_uj = 0;
 };
-// Those with an event (t1_ns) in a second in which its device's signal was above the limit; most energy first.
+// Those with an event (t1_ns) in a second in which its device's signal was above the limit; most energy
+// first.
 base::Result<std::vector<HotRequest>> hot_requests(QuerySession& session, const HotRequestQuery& query);
 
 struct DeviceBalance {
@@ -117,8 +120,8 @@ struct DeviceAudit {
   std::vector<DeviceBalance> devices;  // those with a meter, by name
   std::shared_ptr<const ColumnTexts> texts;
 };
-// Metered is the counter's greatest reading less its least (joules, as whole microjoules); without a counter the
-// sum of the device's rows of `meters`.
+// Metered is the counter's greatest reading less its least (joules, as whole microjoules); without a counter
+// the sum of the device's rows of `meters`.
 base::Result<DeviceAudit> device_audit(QuerySession& session, const std::string& counter_signal = {});
 
 }  // namespace perjoule::bus

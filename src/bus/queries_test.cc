@@ -1,5 +1,5 @@
-// Every fixed query beside a slow twin that looks at each row, over sealed files and tail, with one thread and
-// with two.
+// Every fixed query beside a slow twin that looks at each row, over sealed files and tail, with one thread
+// and with two.
 #include "bus/queries.hpp"
 
 #include <gtest/gtest.h>
@@ -70,14 +70,26 @@ class QueriesTest : public ::testing::TestWithParam<unsigned> {
       r.t1_ns = r.window_ns + static_cast<std::int64_t>(maker_.below(2'000'000'000));
       r.energy_uj = static_cast<std::int64_t>(maker_.below(2'000'000)) - 1000;
       r.consumer.request = maker_.name("req", 200);
-      r.device = maker_.below(9) == 0 ? energy::Symbol{} : symbols_.intern("n" + std::to_string(maker_.below(4)) + "/g" + std::to_string(maker_.below(3)));
+      r.device = maker_.below(9) == 0 ? energy::Symbol{}
+                                      : symbols_.intern("n" + std::to_string(maker_.below(4)) + "/g" +
+                                                        std::to_string(maker_.below(3)));
       builder.append(r);
       const auto& c = r.consumer;
-      joules_.push_back({{{"device", plain(r.device)}, {"meter", plain(r.meter)}, {"tenant", plain(c.tenant)},
-                          {"model", plain(c.model)}, {"epoch", plain(c.epoch)}, {"request", plain(c.request)},
-                          {"kernel", plain(c.kernel)}, {"phase", plain(c.phase)}, {"job", plain(c.job)},
-                          {"source", plain(r.source)}, {"node", node_of(plain(r.device))}},
-                         r.window_ns, r.t1_ns, r.energy_uj, r.seq});
+      joules_.push_back({{{"device", plain(r.device)},
+                          {"meter", plain(r.meter)},
+                          {"tenant", plain(c.tenant)},
+                          {"model", plain(c.model)},
+                          {"epoch", plain(c.epoch)},
+                          {"request", plain(c.request)},
+                          {"kernel", plain(c.kernel)},
+                          {"phase", plain(c.phase)},
+                          {"job", plain(c.job)},
+                          {"source", plain(r.source)},
+                          {"node", node_of(plain(r.device))}},
+                         r.window_ns,
+                         r.t1_ns,
+                         r.energy_uj,
+                         r.seq});
     }
     store(builder, Table::kJoules, n);
   }
@@ -92,7 +104,8 @@ class QueriesTest : public ::testing::TestWithParam<unsigned> {
     for (int i = 0; i < 500; ++i) {
       energy::SampleRow r = maker_.sample();
       r.t_ns = static_cast<std::int64_t>(maker_.below(100)) * kSecond - 50 * kSecond;
-      r.device = symbols_.intern("n" + std::to_string(maker_.below(4)) + "/g" + std::to_string(maker_.below(3)));
+      r.device =
+          symbols_.intern("n" + std::to_string(maker_.below(4)) + "/g" + std::to_string(maker_.below(3)));
       r.signal = maker_.name("sig", 5);
       r.value = maker_.below(9) == 0 ? energy::kAbsent : static_cast<double>(maker_.below(100'000)) / 1000;
       builder.append(r);
@@ -178,8 +191,11 @@ class QueriesTest : public ::testing::TestWithParam<unsigned> {
 
 TEST_P(QueriesTest, EnergyByAnyDimensions) {
   const TimeWindow window{-20 * kSecond, 10 * kSecond};
-  for (const std::vector<std::string>& by :
-       {std::vector<std::string>{"tenant"}, {"node"}, {"node", "phase"}, {"tenant", "model"}, {"request", "kernel"}}) {
+  for (const std::vector<std::string>& by : {std::vector<std::string>{"tenant"},
+                                             {"node"},
+                                             {"node", "phase"},
+                                             {"tenant", "model"},
+                                             {"request", "kernel"}}) {
     EnergyQuery q;
     q.by = by;
     expect_equal(q);
@@ -243,18 +259,21 @@ TEST_P(QueriesTest, OneRequest) {
     const auto answer = request_rows(*session_, name);
     ASSERT_TRUE(answer.ok()) << answer.error().message();
     std::multiset<std::vector<std::string>> got, expected;
-    const auto row = [](std::int64_t t1, std::int64_t e, std::int64_t seq, std::string d, std::string k, std::string p) {
-      return std::vector<std::string>{std::to_string(t1), std::to_string(e), std::to_string(seq), std::move(d),
-                                      std::move(k), std::move(p)};
+    const auto row = [](std::int64_t t1, std::int64_t e, std::int64_t seq, std::string d, std::string k,
+                        std::string p) {
+      return std::vector<std::string>{std::to_string(t1), std::to_string(e), std::to_string(seq),
+                                      std::move(d),       std::move(k),      std::move(p)};
     };
     for (const auto& r : answer->rows) {
       const auto text = [&](energy::Symbol s) { return std::string(answer->symbols->text(s)); };
       EXPECT_EQ(text(r.consumer.request), name);
-      got.insert(row(r.t1_ns, r.energy_uj, r.seq, text(r.device), text(r.consumer.kernel), text(r.consumer.phase)));
+      got.insert(
+          row(r.t1_ns, r.energy_uj, r.seq, text(r.device), text(r.consumer.kernel), text(r.consumer.phase)));
     }
     for (const auto& j : joules_) {
       if (j.text.at("request") == name)
-        expected.insert(row(j.t1_ns, j.energy_uj, j.seq, j.text.at("device"), j.text.at("kernel"), j.text.at("phase")));
+        expected.insert(
+            row(j.t1_ns, j.energy_uj, j.seq, j.text.at("device"), j.text.at("kernel"), j.text.at("phase")));
     }
     EXPECT_EQ(got, expected) << name;
   }
@@ -328,7 +347,9 @@ TEST_P(QueriesTest, LastValues) {
 TEST_P(QueriesTest, HotRequests) {
   const HotRequestQuery q{"sig1", 95, 10};
   std::set<std::pair<std::string, std::int64_t>> hot;
-  const auto second = [](std::int64_t t) { return static_cast<std::int64_t>(std::floor(static_cast<double>(t) / kSecond)); };
+  const auto second = [](std::int64_t t) {
+    return static_cast<std::int64_t>(std::floor(static_cast<double>(t) / kSecond));
+  };
   for (const auto& s : samples_) {
     if (s.signal == q.temperature && s.value > q.above) hot.emplace(s.device, second(s.t_ns));
   }
@@ -343,7 +364,8 @@ TEST_P(QueriesTest, HotRequests) {
   std::vector<std::pair<std::int64_t, std::string>> expected;
   for (const auto& great : order) {
     if (std::any_of(joules_.begin(), joules_.end(), [&](const Joule& j) {
-          return j.text.at("request") == great.second && hot.count({j.text.at("device"), second(j.t1_ns)}) > 0;
+          return j.text.at("request") == great.second &&
+                 hot.count({j.text.at("device"), second(j.t1_ns)}) > 0;
         }))
       expected.push_back(great);
   }

@@ -36,7 +36,8 @@ base::Error too_much() {
 
 class Timeline {
  public:
-  Timeline(QuerySession& session, const DeviceQuery& q) : session_(session), q_(q), signals_(session.texts("signal")) {}
+  Timeline(QuerySession& session, const DeviceQuery& q)
+      : session_(session), q_(q), signals_(session.texts("signal")) {}
 
   base::Result<DeviceTimeline> run() {
     PJ_TRY(read_samples());
@@ -64,8 +65,9 @@ class Timeline {
   using Energies = std::map<std::int64_t, std::pair<WideInt, std::uint64_t>>;
 
   // False: no row of the device is in the piece; else selected_ has them.
-  static base::Result<bool> select(PieceReader& reader, const DeviceQuery& q, std::size_t device, std::size_t time,
-                                   std::uint32_t number, std::vector<std::uint32_t>& selected) {
+  static base::Result<bool> select(PieceReader& reader, const DeviceQuery& q, std::size_t device,
+                                   std::size_t time, std::uint32_t number,
+                                   std::vector<std::uint32_t>& selected) {
     PJ_ASSIGN(const auto map, reader.map(device));
     const std::uint32_t code = code_of(*map, number);
     if (code + 1 == map->size()) return false;
@@ -120,7 +122,8 @@ class Timeline {
   }
 
   base::Status read_joules() {
-    const std::size_t device = joule_column("device"), time = joule_column("t1_ns"), energy = joule_column("energy_uj");
+    const std::size_t device = joule_column("device"), time = joule_column("t1_ns"),
+                      energy = joule_column("energy_uj");
     PJ_ASSIGN(const auto units, units_of(session_, Table::kJoules, time, q_.window));
     PJ_TRY(learn_texts(session_, Table::kJoules, units, std::array{device}));
     const std::uint32_t number = session_.texts("device")->find(q_.device);
@@ -273,8 +276,9 @@ class HotSearch {
     const std::uint32_t number = session_.texts("signal")->find(q_.temperature);
     if (number == 0) return base::ok_status();
     std::vector<Worker> workers(workers_of(session_, units.size()));
-    PJ_TRY(read_units(session_, Table::kSamples, units,
-                      {{}, [&](std::size_t w, PieceReader& r) { return hot_piece(r, number, workers[w]); }, {}}));
+    PJ_TRY(read_units(
+        session_, Table::kSamples, units,
+        {{}, [&](std::size_t w, PieceReader& r) { return hot_piece(r, number, workers[w]); }, {}}));
     for (const Worker& w : workers) hot_.insert(w.hot.begin(), w.hot.end());
     return base::ok_status();
   }
@@ -397,8 +401,10 @@ class HotSearch {
     const Worker& first = *workers_[0];
     std::vector<HotRequest> out;
     for (std::uint32_t i = 1; i < first.totals.size(); ++i) {
-      const bool met = std::any_of(workers_.begin(), workers_.end(), [&](const auto& w) { return w->met[i] != 0; });
-      if (met) out.push_back({std::string(first.requests.text({i})), static_cast<std::int64_t>(first.totals[i])});
+      const bool met =
+          std::any_of(workers_.begin(), workers_.end(), [&](const auto& w) { return w->met[i] != 0; });
+      if (met)
+        out.push_back({std::string(first.requests.text({i})), static_cast<std::int64_t>(first.totals[i])});
     }
     std::sort(out.begin(), out.end(), [](const HotRequest& a, const HotRequest& b) {
       return a.energy_uj != b.energy_uj ? a.energy_uj > b.energy_uj : a.request < b.request;
@@ -482,7 +488,8 @@ base::Result<Metered> metered(QuerySession& session) {
 
 base::Result<DeviceTimeline> device_timeline(QuerySession& session, const DeviceQuery& query) {
   if (query.bucket_ns <= 0)
-    return base::bad_input("look at a device", std::to_string(query.bucket_ns) + " ns", "a bucket must have a length");
+    return base::bad_input("look at a device", std::to_string(query.bucket_ns) + " ns",
+                           "a bucket must have a length");
   return Timeline(session, query).run();
 }
 
@@ -493,7 +500,8 @@ base::Result<LastValues> last_values(QuerySession& session) {
   out.texts = {session.texts("device"), session.texts("signal")};
   out.devices = out.texts[0]->all();
   out.signals = out.texts[1]->all();
-  std::vector<LastTable> tables(workers_of(session, units.size()), LastTable(out.devices.size(), out.signals.size()));
+  std::vector<LastTable> tables(workers_of(session, units.size()),
+                                LastTable(out.devices.size(), out.signals.size()));
   PJ_TRY(read_units(session, Table::kSamples, units,
                     {{}, [&](std::size_t w, PieceReader& r) { return tables[w].piece(r); }, {}}));
   for (std::size_t w = 1; w < tables.size(); ++w) tables[0].take(tables[w]);
@@ -511,7 +519,8 @@ base::Result<std::vector<HotRequest>> hot_requests(QuerySession& session, const 
 }
 
 base::Result<DeviceAudit> device_audit(QuerySession& session, const std::string& counter_signal) {
-  PJ_ASSIGN(const Metered meters, counter_signal.empty() ? metered(session) : counted(session, counter_signal));
+  PJ_ASSIGN(const Metered meters,
+            counter_signal.empty() ? metered(session) : counted(session, counter_signal));
   EnergyQuery q;
   q.by = {"device"};
   PJ_ASSIGN(const EnergyAnswer joules, energy_by(session, q));

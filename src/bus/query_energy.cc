@@ -86,7 +86,8 @@ base::Status add_dimensions(QuerySession& session, const EnergyQuery& q, Plan& p
 
 base::Result<Plan> plan_of(QuerySession& session, const EnergyQuery& q) {
   if (q.by.empty() || q.by.size() > 2)
-    return base::bad_input("group joules", std::to_string(q.by.size()) + " dimensions", "one or two are possible");
+    return base::bad_input("group joules", std::to_string(q.by.size()) + " dimensions",
+                           "one or two are possible");
   const TableSchema& schema = schema_of(Table::kJoules);
   Plan plan;
   plan.window = q.window;
@@ -129,7 +130,8 @@ class Summer {
       const Filter& f = plan_.filters[i];
       PJ_ASSIGN(const auto map, reader.map(f.column));
       passes_[i].resize(map->size());
-      std::transform(map->begin(), map->end(), passes_[i].begin(), [&](auto number) { return f.passes[number]; });
+      std::transform(map->begin(), map->end(), passes_[i].begin(),
+                     [&](auto number) { return f.passes[number]; });
       if (std::find(passes_[i].begin(), passes_[i].end(), 1) == passes_[i].end()) return false;
     }
     for (std::size_t d = 0; d < 2; ++d) PJ_TRY(begin_dimension(reader, d));
@@ -215,12 +217,14 @@ class Summer {
   template <class GroupOf>
   void add_rows(std::span<const std::int64_t> energy, bool some, GroupOf&& group_of) {
     if (!flat_) {
-      for (std::size_t i = 0; i < energy.size(); ++i) add_to(sparse_[group_of(some ? selected_[i] : i)], energy[i], 1);
+      for (std::size_t i = 0; i < energy.size(); ++i)
+        add_to(sparse_[group_of(some ? selected_[i] : i)], energy[i], 1);
       return;
     }
     groups_.resize(energy.size());
     if (some) {
-      for (std::size_t i = 0; i < energy.size(); ++i) groups_[i] = static_cast<std::uint32_t>(group_of(selected_[i]));
+      for (std::size_t i = 0; i < energy.size(); ++i)
+        groups_[i] = static_cast<std::uint32_t>(group_of(selected_[i]));
     } else {
       for (std::size_t i = 0; i < energy.size(); ++i) groups_[i] = static_cast<std::uint32_t>(group_of(i));
     }
@@ -288,13 +292,14 @@ base::Result<EnergyAnswer> answer_of(const Plan& plan, const Summer<Sum>& sums, 
     if (!names[1].empty()) group.keys[1] = names[1][g % size];
     out.groups.push_back(group);
   });
-  if (!fits) return base::bad_input("group joules", {}, "a sum is beyond 64 bits", "Ask for a shorter window");
+  if (!fits)
+    return base::bad_input("group joules", {}, "a sum is beyond 64 bits", "Ask for a shorter window");
   const auto before = [](const EnergyGroup& a, const EnergyGroup& b) {
     return a.energy_uj != b.energy_uj ? a.energy_uj > b.energy_uj : a.keys < b.keys;
   };
   if (limit != 0 && limit < out.groups.size()) {
-    std::partial_sort(out.groups.begin(), out.groups.begin() + static_cast<std::ptrdiff_t>(limit), out.groups.end(),
-                      before);
+    std::partial_sort(out.groups.begin(), out.groups.begin() + static_cast<std::ptrdiff_t>(limit),
+                      out.groups.end(), before);
     out.groups.resize(limit);
   } else {
     std::sort(out.groups.begin(), out.groups.end(), before);
@@ -334,7 +339,9 @@ class RequestSearch {
   RequestSearch(QuerySession& session, std::string_view request)
       : session_(session), reader_(PieceReader::lend(session, Table::kJoules)), request_(request) {}
 
-  base::Status look(const Unit& unit) { return unit.file != nullptr ? look_in_file(unit) : look_in_block(unit); }
+  base::Status look(const Unit& unit) {
+    return unit.file != nullptr ? look_in_file(unit) : look_in_block(unit);
+  }
   RequestAnswer answer() {
     out_.symbols = std::move(symbols_);
     return std::move(out_);
@@ -358,7 +365,8 @@ class RequestSearch {
       const auto& bounds = pages[p].bounds;
       if (bounds.known && (request_ < bounds.smallest || request_ > bounds.largest)) continue;
       const auto from = static_cast<std::size_t>(pages[p].first_row);
-      const std::size_t to = p + 1 < pages.size() ? static_cast<std::size_t>(pages[p + 1].first_row) : unit.rows;
+      const std::size_t to =
+          p + 1 < pages.size() ? static_cast<std::size_t>(pages[p + 1].first_row) : unit.rows;
       PJ_TRY(file.read_again(unit.group, place, {from, to}, codes_, entries));
       select_equal(codes_.codes, code, selected_);
       if (!selected_.empty()) PJ_TRY(read_rows(unit, places, {from, to}));
@@ -397,7 +405,8 @@ class RequestSearch {
   }
 
   base::Status look_in_block(const Unit& unit) {
-    PJ_ASSIGN(const auto view, BlockView::open(*unit.block.bytes, log_segment_name(unit.block.place.segment)));
+    PJ_ASSIGN(const auto view,
+              BlockView::open(*unit.block.bytes, log_segment_name(unit.block.place.segment)));
     PJ_ASSIGN(const Batch read, view.read(std::array{column_}));
     const auto& texts = read.columns[0].dictionary;
     const auto found = std::find(texts.begin(), texts.end(), request_);
@@ -442,8 +451,9 @@ base::Result<EnergyAnswer> heat_map(QuerySession& session, TimeWindow window) {
   return energy_by(session, q);
 }
 
-base::Result<EnergyAnswer> top_kernels(QuerySession& session, const std::string& model, const std::string& epoch_from,
-                                       const std::string& epoch_to, std::size_t limit) {
+base::Result<EnergyAnswer> top_kernels(QuerySession& session, const std::string& model,
+                                       const std::string& epoch_from, const std::string& epoch_to,
+                                       std::size_t limit) {
   EnergyQuery q;
   q.by = {"kernel"};
   q.is = {{"model", model}};

@@ -85,7 +85,8 @@ constexpr std::size_t kMostLanes = 64;
 
 }  // namespace
 
-void select_equal(std::span<const std::uint32_t> codes, std::uint32_t code, std::vector<std::uint32_t>& selected) {
+void select_equal(std::span<const std::uint32_t> codes, std::uint32_t code,
+                  std::vector<std::uint32_t>& selected) {
   selected.resize(codes.size() + kMostLanes);
   selected.resize(HWY_DYNAMIC_DISPATCH(select_equal)(codes.data(), codes.size(), code, selected.data()));
 }

@@ -42,7 +42,8 @@ base::Result<std::vector<Unit>> units_of(QuerySession& session, Table table, std
   }
   for (const TailBlock& block : store.tail()) {
     if (block.table != table) continue;
-    const bool prune = time_column == schema.time_column && !may_hold(window, {block.first_ns, block.last_ns});
+    const bool prune =
+        time_column == schema.time_column && !may_hold(window, {block.first_ns, block.last_ns});
     if (!prune) out.push_back({out.size(), nullptr, 0, block, static_cast<std::size_t>(block.rows)});
     stats.pruned_units += prune ? 1 : 0;
   }
@@ -219,7 +220,8 @@ base::Result<Cover> PieceReader::cover(std::size_t column, const TimeWindow& win
 base::Result<bool> PieceReader::may_hold_text(std::size_t column, std::string_view text) {
   PJ_ASSIGN(const auto pages, pages_of_piece(column));
   const auto lacks = [&](const PageMeta& page) {
-    return page.all_null || (page.bounds.known && (text < page.bounds.smallest || text > page.bounds.largest));
+    return page.all_null ||
+           (page.bounds.known && (text < page.bounds.smallest || text > page.bounds.largest));
   };
   return pages.empty() || !std::all_of(pages.begin(), pages.end(), lacks);
 }
@@ -234,7 +236,8 @@ base::Status learn_texts(QuerySession& session, Table table, const std::vector<U
   PieceReader& reader = *lent;
   for (const Unit& unit : units) {
     bool known = true;
-    const void* owner = unit.file != nullptr ? static_cast<const void*>(unit.file.get()) : unit.block.bytes.get();
+    const void* owner =
+        unit.file != nullptr ? static_cast<const void*>(unit.file.get()) : unit.block.bytes.get();
     for (const auto c : columns) known = known && session.find_map({owner, unit.group, c}) != nullptr;
     if (known) continue;
     PJ_TRY(reader.begin(unit));
@@ -243,7 +246,8 @@ base::Status learn_texts(QuerySession& session, Table table, const std::vector<U
   return base::ok_status();
 }
 
-base::Status read_units(QuerySession& session, Table table, const std::vector<Unit>& units, const UnitWork& work) {
+base::Status read_units(QuerySession& session, Table table, const std::vector<Unit>& units,
+                        const UnitWork& work) {
   const std::size_t workers = workers_of(session, units.size());
   std::atomic<std::size_t> taken{0};
   std::vector<base::Status> ends(workers, base::ok_status());

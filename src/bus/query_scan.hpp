@@ -1,6 +1,7 @@
-// How the queries read: a table's rows in units (a row group of a sealed file, or a block of the tail), each in
-// pieces of at most a page; of a piece only the columns that are asked for. Internal to the bus. Thread rule: a
-// PieceReader from one thread. Ownership: spans live until the next piece; units share files and blocks.
+// How the queries read: a table's rows in units (a row group of a sealed file, or a block of the tail), each
+// in pieces of at most a page; of a piece only the columns that are asked for. Internal to the bus. Thread
+// rule: a PieceReader from one thread. Ownership: spans live until the next piece; units share files and
+// blocks.
 #pragma once
 
 #include <functional>
@@ -80,8 +81,9 @@ class PieceReader {
   QueryStats stats_;
 };
 
-// Reads all units, with at most options().threads threads: `begin` is called for each unit, with the number of
-// the worker that has it, and says whether it is to be read; `piece` for each of its pieces; `end` after them.
+// Reads all units, with at most options().threads threads: `begin` is called for each unit, with the number
+// of the worker that has it, and says whether it is to be read; `piece` for each of its pieces; `end` after
+// them.
 struct UnitWork {
   std::function<base::Result<bool>(std::size_t worker, PieceReader& reader)> begin;
   std::function<base::Status(std::size_t worker, PieceReader& reader)> piece;
@@ -91,6 +93,7 @@ struct UnitWork {
 base::Status learn_texts(QuerySession& session, Table table, const std::vector<Unit>& units,
                          std::span<const std::size_t> columns);
 std::size_t workers_of(const QuerySession& session, std::size_t units);
-base::Status read_units(QuerySession& session, Table table, const std::vector<Unit>& units, const UnitWork& work);
+base::Status read_units(QuerySession& session, Table table, const std::vector<Unit>& units,
+                        const UnitWork& work);
 
 }  // namespace perjoule::bus

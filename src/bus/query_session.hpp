@@ -26,9 +26,10 @@ struct QueryOptions {
 
 // What the last question read.
 struct QueryStats {
-  std::uint64_t units = 0, pruned_units = 0;  // row groups and blocks of the tail: read; left out by their bounds
-  std::uint64_t rows = 0;                     // of the pieces that were looked at
-  std::array<std::uint64_t, 32> pages{};      // read, by column of the table asked last
+  std::uint64_t units = 0,
+                pruned_units = 0;         // row groups and blocks of the tail: read; left out by their bounds
+  std::uint64_t rows = 0;                 // of the pieces that were looked at
+  std::array<std::uint64_t, 32> pages{};  // read, by column of the table asked last
 };
 
 // The texts that a column's dictionaries hold, numbered from 1; 0 is NULL.

@@ -30,9 +30,10 @@ base::Status read_tail(base::Env& env, const std::string& directory, StoreState&
   const auto on_block = [&](const LogEntry& entry) -> base::Status {
     PJ_ASSIGN(const auto view, BlockView::open(entry.block, log_directory_of(directory)));
     const auto mark = state.manifest.tables.find(std::string(schema_of(view.table()).name));
-    if (mark != state.manifest.tables.end() && entry.number <= mark->second.sealed_entry) return base::ok_status();
-    state.tail.push_back({entry.number, view.table(), view.rows(), view.first_ns(), view.last_ns(), entry.place,
-                          std::make_shared<const std::string>(entry.block)});
+    if (mark != state.manifest.tables.end() && entry.number <= mark->second.sealed_entry)
+      return base::ok_status();
+    state.tail.push_back({entry.number, view.table(), view.rows(), view.first_ns(), view.last_ns(),
+                          entry.place, std::make_shared<const std::string>(entry.block)});
     return base::ok_status();
   };
   const auto end = read_log(env, log_directory_of(directory), state.manifest.log, on_block);

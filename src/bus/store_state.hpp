@@ -1,7 +1,7 @@
 // What a store holds at one moment: its manifest, and the blocks of the log that are in no sealed file yet.
 // A writer may be at work: a manifest that is replaced while the log is read begins it again, so the two
-// always belong together. Internal to the bus. Thread rule: one thread per call. Ownership: the state owns its
-// blocks' bytes; the Env must outlive the call.
+// always belong together. Internal to the bus. Thread rule: one thread per call. Ownership: the state owns
+// its blocks' bytes; the Env must outlive the call.
 #pragma once
 
 #include <optional>
@@ -18,8 +18,8 @@ struct Snapshot;
 
 struct StoreState {
   Manifest manifest;
-  std::string manifest_text;    // as it stands in the file; empty for an engine's snapshot
-  std::vector<TailBlock> tail;  // all with their bytes, oldest first
+  std::string manifest_text;             // as it stands in the file; empty for an engine's snapshot
+  std::vector<TailBlock> tail;           // all with their bytes, oldest first
   std::optional<base::Error> log_fault;  // why the log could not be read to its end
 };
 

@@ -140,7 +140,8 @@ TEST(StoreTail, DamageInTheLogIsNamed) {
     ASSERT_TRUE((*log)->write(at, buffer.view(), base::Sync::kData).ok());
   }
   const StoreReader store = open_reader(env);
-  const auto status = store.scan({Table::kJoules, {"seq"}, {}}, [](const Batch&) { return base::ok_status(); });
+  const auto status =
+      store.scan({Table::kJoules, {"seq"}, {}}, [](const Batch&) { return base::ok_status(); });
   EXPECT_FALSE(status.ok());
   const auto findings = store.verify();
   ASSERT_EQ(findings.size(), 1U);
@@ -164,8 +165,7 @@ TEST(StoreTail, OtherFilesBesideTheLogAreStrays) {
 std::int64_t expect_prefixes(const StoreReader& store) {
   std::map<std::string, std::map<std::int64_t, std::size_t>> found;
   const auto status = store.scan({Table::kJoules, {"source", "seq"}, {}}, [&](const Batch& b) {
-    for (std::size_t i = 0; i < b.rows; ++i)
-      ++found[std::string(b.columns[0].text(i))][b.columns[1].ints[i]];
+    for (std::size_t i = 0; i < b.rows; ++i) ++found[std::string(b.columns[0].text(i))][b.columns[1].ints[i]];
     return base::ok_status();
   });
   EXPECT_TRUE(status.ok()) << status.error().message();

@@ -1,5 +1,5 @@
-// Small blocks for tests of engine and readers: block `number` of a source has kRowsPerBlock rows that carry its
-// number, and figures made of it. Thread rule: pure functions. Ownership: values.
+// Small blocks for tests of engine and readers: block `number` of a source has kRowsPerBlock rows that carry
+// its number, and figures made of it. Thread rule: pure functions. Ownership: values.
 #pragma once
 
 #include <string>
@@ -10,7 +10,8 @@ namespace perjoule::bus::testing {
 
 inline constexpr std::size_t kRowsPerBlock = 5;
 
-inline std::string block_of(TableBuilder& builder, Table table, const std::string& source, std::uint64_t number) {
+inline std::string block_of(TableBuilder& builder, Table table, const std::string& source,
+                            std::uint64_t number) {
   return encode_block(table, builder.take(), {source, number - 1, number, number}).value();
 }
 

@@ -1,5 +1,7 @@
-// Our own engine under the same questions, embedded: blocks to the engine, everything sealed at the end, fixed
-// queries of bus/queries.hpp.
+// Our own engine under the same questions, embedded: blocks to the engine, everything sealed at the end,
+// fixed queries of bus/queries.hpp.
+#include "bench/bus/peers/perjoule.hpp"
+
 #include <unistd.h>
 
 #include <condition_variable>
@@ -7,7 +9,6 @@
 #include <unordered_map>
 
 #include "bench/bus/blocks.hpp"
-#include "bench/bus/peers/perjoule.hpp"
 #include "bus/engine.hpp"
 #include "bus/queries.hpp"
 
@@ -116,7 +117,8 @@ class Questions {
     PJ_ASSIGN(const auto found, bus::request_rows(session, name));
     Answer out = empty_answer(QueryId::kRequest);
     for (const auto& r : found.rows)
-      put(out, {r.t1_ns, devices_.of(found.symbols->text(r.device)), kernels_.of(found.symbols->text(r.consumer.kernel)),
+      put(out, {r.t1_ns, devices_.of(found.symbols->text(r.device)),
+                kernels_.of(found.symbols->text(r.consumer.kernel)),
                 phases_.of(found.symbols->text(r.consumer.phase)), r.energy_uj});
     return out;
   }
@@ -128,7 +130,8 @@ class Questions {
     PJ_ASSIGN(const auto found, bus::energy_by(session, q));
     Answer out = empty_answer(QueryId::kTenantModel);
     for (const auto& g : found.groups)
-      put(out, {tenants_.of(g.keys[0]), models_.of(g.keys[1]), g.energy_uj, static_cast<std::int64_t>(g.rows)});
+      put(out,
+          {tenants_.of(g.keys[0]), models_.of(g.keys[1]), g.energy_uj, static_cast<std::int64_t>(g.rows)});
     return out;
   }
   base::Result<Answer> kernels(bus::QuerySession& session, const QueryParams& p) const {
@@ -154,7 +157,8 @@ class Questions {
     return out;
   }
   base::Result<Answer> hot(bus::QuerySession& session, const QueryParams& p) const {
-    PJ_ASSIGN(const auto found, bus::hot_requests(session, {names().signals[kTemperature], p.hot_celsius, 100}));
+    PJ_ASSIGN(const auto found,
+              bus::hot_requests(session, {names().signals[kTemperature], p.hot_celsius, 100}));
     Answer out = empty_answer(QueryId::kHotRequests);
     for (const auto& r : found) {
       out.columns[0].texts.push_back(r.request);
@@ -181,12 +185,13 @@ class Questions {
     const auto devices = devices_.of_all(found.devices), signals = signals_.of_all(found.signals);
     Answer out = empty_answer(QueryId::kLastValues);
     for (auto& column : out.columns) column.numbers.reserve(found.values.size());
-    for (const auto& v : found.values) put(out, {devices[v.device], signals[v.signal], v.t_ns, bits_of(v.value)});
+    for (const auto& v : found.values)
+      put(out, {devices[v.device], signals[v.signal], v.t_ns, bits_of(v.value)});
     return out;
   }
 
-  const Places devices_{names().devices}, nodes_{names().nodes}, tenants_{names().tenants}, models_{names().models},
-      kernels_{names().kernels}, phases_{names().phases}, signals_{names().signals};
+  const Places devices_{names().devices}, nodes_{names().nodes}, tenants_{names().tenants},
+      models_{names().models}, kernels_{names().kernels}, phases_{names().phases}, signals_{names().signals};
 };
 
 }  // namespace
@@ -203,7 +208,8 @@ class Perjoule final : public Peer {
   explicit Perjoule(const PeerOptions& options) : options_(options) {}
 
   std::string name_version_settings() const override {
-    return "perjoule: blocks of up to 65,536 rows, every one durable before it counts, all sealed at the end, "
+    return "perjoule: blocks of up to 65,536 rows, every one durable before it counts, all sealed at the "
+           "end, "
            "queries with " +
            std::to_string(options_.threads) + " threads over open files, dictionaries' numbers kept";
   }
