@@ -1,5 +1,5 @@
 // What each fixed query of our own engine costs on the bus's stream, and which pages it reads.
-//   bus_query [--events N] [--repeat R] [--threads T] [--directory DIR] [--no-check]
+//   bus_query [--events N] [--repeat R] [--threads T] [--directory DIR] [--query Q1] [--no-check]
 // The store is made if DIR has none (of N events, seed 1), and stays there. Warm: the first answer is not
 // counted. Every answer is compared with a brute-force one, unless --no-check. Exit status: 0 equal, 1 an
 // answer is wrong, 2 for a bad command line, 3 when the folder cannot be used.
@@ -26,6 +26,7 @@ struct Options {
   bench::GeneratorOptions stream;
   std::string directory = (std::filesystem::temp_directory_path() / "perjoule-bench-query").string();
   int repeat = 15, threads = 2;
+  std::string query;  // empty: all
   bool check = true;
 };
 
@@ -104,6 +105,7 @@ base::Result<bool> run(const Options& o) {
   PJ_ASSIGN(const auto session, bus::QuerySession::open(base::posix_env(), o.directory, options));
   bool equal = true;
   for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (!o.query.empty() && bench::query_name(ids[i]) != o.query) continue;
     PJ_ASSIGN(const bool same, measure(o, *session, ids[i], params, o.check ? &expected[i] : nullptr));
     equal = equal && same;
   }
@@ -122,6 +124,8 @@ bool parse(int argc, char** argv, Options& o) {
     const auto n = base::parse_int(value);
     if (a == "--directory") {
       o.directory = std::filesystem::absolute(value).string();
+    } else if (a == "--query") {
+      o.query = value;
     } else if (!n || *n <= 0) {
       return false;
     } else if (a == "--events") {
@@ -142,8 +146,9 @@ bool parse(int argc, char** argv, Options& o) {
 int main(int argc, char** argv) {
   Options o;
   if (!parse(argc, argv, o)) {
-    std::fprintf(stderr,
-                 "bus_query [--events N] [--repeat R] [--threads T] [--directory DIR] [--no-check]\n");
+    std::fprintf(
+        stderr,
+        "bus_query [--events N] [--repeat R] [--threads T] [--directory DIR] [--query Q1] [--no-check]\n");
     return 2;
   }
   const auto done = run(o);

@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
-#include <numeric>
 
 #include "base/assert.hpp"
 #include "bus/encodings.hpp"
 #include "bus/hash.hpp"
+#include "bus/query_kernels.hpp"
 
 namespace perjoule::bus {
 namespace {
@@ -301,9 +301,7 @@ bool ChunkDecoder::read_codes() {
   out_->codes.resize(done_ + present_);
   const auto codes = std::span(out_->codes).subspan(done_);
   if (!decode_hybrid(in, width, codes)) return bad("codes cannot be decoded");
-  const std::uint32_t largest = std::accumulate(
-      codes.begin(), codes.end(), 0U, [](std::uint32_t a, std::uint32_t c) { return std::max(a, c); });
-  if (!codes.empty() && largest >= entries_) return bad("a code beyond the dictionary");
+  if (!codes.empty() && largest_of(codes) >= entries_) return bad("a code beyond the dictionary");
   spread(out_->codes, kNullCode);
   return true;
 }

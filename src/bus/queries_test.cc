@@ -451,6 +451,10 @@ TEST(QueryKernels, AreTheLoopsTheyStandFor) {
     }
     select_equal(codes, 2, selected);
     EXPECT_EQ(selected, expected);
+    EXPECT_EQ(largest_of(codes), n == 0 ? 0U : *std::max_element(codes.begin(), codes.end()));
+    std::size_t changes = 0;
+    for (std::size_t i = 1; i < n; ++i) changes += codes[i] != codes[i - 1] ? 1U : 0U;
+    EXPECT_EQ(changes_in(codes), changes);
     if (n == 0) continue;
     const auto [least, greatest] = bounds_of(values);
     EXPECT_EQ(least, *std::min_element(values.begin(), values.end()));

@@ -89,7 +89,8 @@ class Timeline {
     PJ_TRY(learn_texts(session_, Table::kSamples, units, std::array<std::size_t, 2>{kDevice, kSignal}));
     const std::uint32_t number = session_.texts("device")->find(q_.device);
     if (number == 0) return base::ok_status();
-    PieceReader reader(session_, Table::kSamples);
+    const auto lent = PieceReader::lend(session_, Table::kSamples);
+    PieceReader& reader = *lent;
     for (const Unit& unit : units) {
       PJ_TRY(reader.begin(unit));
       while (reader.next()) {
@@ -309,7 +310,13 @@ class HotSearch {
       PJ_ASSIGN(const auto codes, r.codes(kRequest));
       PJ_ASSIGN(const auto energy, r.ints(kRequestEnergy));
       WideInt* const sums = workers_[w]->of_unit.data();
-      for (std::size_t i = 0; i < codes.size(); ++i) sums[codes[i]] += energy[i];
+      // A request's rows lie together.
+      for (std::size_t i = 0; i < codes.size();) {
+        const std::uint32_t code = codes[i];
+        WideInt sum = 0;
+        for (; i < codes.size() && codes[i] == code; ++i) sum += energy[i];
+        sums[code] += sum;
+      }
       return base::ok_status();
     };
     const auto end = [&](std::size_t w, PieceReader& r) -> base::Status {

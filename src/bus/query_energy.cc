@@ -169,8 +169,7 @@ class Summer {
     bound_ += other.bound_;
     other.each([&](std::uint64_t g, const Cell<Sum>& cell) {
       Cell<Sum>& mine = flat_ ? cells_[g] : sparse_[g];
-      mine.energy = static_cast<Sum>(mine.energy + cell.energy);
-      mine.rows += cell.rows;
+      add_to(mine, cell.energy, cell.rows);
     });
   }
 
@@ -194,8 +193,13 @@ class Summer {
   }
 
   base::Status add(PieceReader& reader, bool some) {
-    PJ_ASSIGN(const auto energy, reader.ints(plan_.energy));
+    PJ_ASSIGN(auto energy, reader.ints(plan_.energy));
     PJ_ASSIGN(const auto first, reader.codes(plan_.dimensions[0].column));
+    if (some) {
+      energies_.resize(selected_.size());
+      for (std::size_t i = 0; i < selected_.size(); ++i) energies_[i] = energy[selected_[i]];
+      energy = energies_;
+    }
     bound_ += bound_of_sum(energy);
     const std::uint32_t* const numbers = maps_[0]->data();
     if (plan_.dimensions[1].texts == nullptr) {
@@ -209,31 +213,44 @@ class Summer {
     return base::ok_status();
   }
 
+  // `energy` of the rows that are selected, where some are.
   template <class GroupOf>
   void add_rows(std::span<const std::int64_t> energy, bool some, GroupOf&& group_of) {
-    const auto add_one = [&](Cell<Sum>& cell, std::size_t i) {
-      // Wraps where bound() says that it may; the sums are then thrown away.
-      if constexpr (sizeof(Sum) == 8) {
-        __builtin_add_overflow(cell.energy, energy[i], &cell.energy);
-      } else {
-        cell.energy += energy[i];
-      }
-      ++cell.rows;
-    };
-    Cell<Sum>* const cells = cells_.data();
     if (!flat_) {
-      each_row(energy.size(), some, [&](std::size_t i) { add_one(sparse_[group_of(i)], i); });
+      for (std::size_t i = 0; i < energy.size(); ++i)
+        add_to(sparse_[group_of(some ? selected_[i] : i)], energy[i], 1);
+      return;
+    }
+    groups_.resize(energy.size());
+    if (some) {
+      for (std::size_t i = 0; i < energy.size(); ++i)
+        groups_[i] = static_cast<std::uint32_t>(group_of(selected_[i]));
     } else {
-      each_row(energy.size(), some, [&](std::size_t i) { add_one(cells[group_of(i)], i); });
+      for (std::size_t i = 0; i < energy.size(); ++i) groups_[i] = static_cast<std::uint32_t>(group_of(i));
+    }
+    // Where rows of a group lie together, its cell is touched once for all of them.
+    if (changes_in(groups_) < energy.size() / 8) {
+      add_runs(energy);
+    } else {
+      for (std::size_t i = 0; i < energy.size(); ++i) add_to(cells_[groups_[i]], energy[i], 1);
     }
   }
-  template <class F>
-  void each_row(std::size_t rows, bool some, F&& f) const {
-    if (some) {
-      for (const auto i : selected_) f(i);
-    } else {
-      for (std::size_t i = 0; i < rows; ++i) f(i);
+
+  void add_runs(std::span<const std::int64_t> energy) {
+    for (std::size_t i = 0; i < energy.size();) {
+      const std::size_t from = i;
+      const std::uint32_t group = groups_[i];
+      Sum sum = 0;
+      for (; i < energy.size() && groups_[i] == group; ++i) add_wrapping(sum, static_cast<Sum>(energy[i]));
+      add_to(cells_[group], sum, i - from);
     }
+  }
+
+  // Wraps where bound() says that it may; the sums are then thrown away.
+  static void add_wrapping(Sum& sum, Sum v) { (void)__builtin_add_overflow(sum, v, &sum); }
+  static void add_to(Cell<Sum>& cell, Sum energy, std::uint64_t rows) {
+    add_wrapping(cell.energy, energy);
+    cell.rows += rows;
   }
 
   const Plan& plan_;
@@ -242,7 +259,8 @@ class Summer {
   std::unordered_map<std::uint64_t, Cell<Sum>> sparse_;
   std::array<std::shared_ptr<const QuerySession::CodeMap>, 2> maps_;
   std::vector<std::vector<std::uint8_t>> passes_;
-  std::vector<std::uint32_t> selected_;
+  std::vector<std::uint32_t> selected_, groups_;
+  std::vector<std::int64_t> energies_;
   WideInt bound_ = 0;
 };
 
@@ -291,31 +309,35 @@ base::Result<EnergyAnswer> answer_of(const Plan& plan, const Summer<Sum>& sums, 
 
 // ---- one request ----
 
-// Keeps the rows that `keep` names, and of each dictionary what they use.
-void keep_rows(Batch& batch, const std::vector<std::uint32_t>& keep) {
-  const auto pick = [&](auto& v) {
-    if (v.empty()) return;
-    for (std::size_t i = 0; i < keep.size(); ++i) v[i] = v[keep[i]];
-    v.resize(keep.size());
-  };
-  for (Column& c : batch.columns) {
-    pick(c.ints), pick(c.doubles), pick(c.bools), pick(c.codes), pick(c.valid);
-    std::vector<std::string_view> used;
-    std::unordered_map<std::uint32_t, std::uint32_t> place;
-    for (auto& code : c.codes) {
-      if (code == kNullCode) continue;
-      const auto [it, fresh] = place.try_emplace(code, static_cast<std::uint32_t>(used.size()));
-      if (fresh) used.push_back(c.dictionary[code]);
-      code = it->second;
-    }
-    c.dictionary = std::move(used);
+template <class T>
+void pick(const std::vector<T>& from, const std::vector<std::uint32_t>& rows, std::vector<T>& to) {
+  if (from.empty()) return;
+  for (const auto row : rows) to.push_back(from[row]);
+}
+
+// These rows, and of the dictionary what they use.
+Column picked(const Column& from, const std::vector<std::uint32_t>& rows) {
+  Column out;
+  out.type = from.type;
+  pick(from.ints, rows, out.ints);
+  pick(from.doubles, rows, out.doubles);
+  pick(from.bools, rows, out.bools);
+  pick(from.codes, rows, out.codes);
+  pick(from.valid, rows, out.valid);
+  std::unordered_map<std::uint32_t, std::uint32_t> place;
+  for (auto& code : out.codes) {
+    if (code == kNullCode) continue;
+    const auto [it, fresh] = place.try_emplace(code, static_cast<std::uint32_t>(out.dictionary.size()));
+    if (fresh) out.dictionary.push_back(from.dictionary[code]);
+    code = it->second;
   }
-  batch.rows = keep.size();
+  return out;
 }
 
 class RequestSearch {
  public:
-  RequestSearch(std::string_view request) : request_(request) {}
+  RequestSearch(QuerySession& session, std::string_view request)
+      : session_(session), reader_(PieceReader::lend(session, Table::kJoules)), request_(request) {}
 
   base::Status look(const Unit& unit) {
     return unit.file != nullptr ? look_in_file(unit) : look_in_block(unit);
@@ -347,26 +369,39 @@ class RequestSearch {
           p + 1 < pages.size() ? static_cast<std::size_t>(pages[p + 1].first_row) : unit.rows;
       PJ_TRY(file.read_again(unit.group, place, {from, to}, codes_, entries));
       select_equal(codes_.codes, code, selected_);
-      if (!selected_.empty()) PJ_TRY(read_rows(unit, places, from));
+      if (!selected_.empty()) PJ_TRY(read_rows(unit, places, {from, to}));
     }
     return base::ok_status();
   }
 
-  base::Status read_rows(const Unit& unit, const std::vector<std::size_t>& places, std::size_t from) {
-    const std::size_t first = selected_.front(), last = selected_.back();
-    Batch batch;
-    batch.rows = last - first + 1;
-    for (const std::size_t place : places) {
-      Column& c = batch.columns.emplace_back();
-      if (place != kAbsentColumn) {
-        PJ_TRY(unit.file->read_again(unit.group, place, {from + first, from + last + 1}, c));
-      } else {
-        c.type = ColumnType::kText;
-        c.codes.assign(batch.rows, kNullCode);
-      }
+  base::Status read_rows(const Unit& unit, const std::vector<std::size_t>& places, RowRange rows) {
+    PJ_TRY(reader_->begin(unit));
+    // Whole pages, so that a column's memory fits the next page too.
+    batch_.columns.resize(places.size());
+    for (std::size_t i = 0; i < places.size(); ++i) PJ_TRY(read_column(unit, i, places[i], rows));
+    return take(batch_);
+  }
+
+  // Of the dictionaries only the numbers are known; the texts are looked up for the rows that are kept.
+  base::Status read_column(const Unit& unit, std::size_t column, std::size_t place, RowRange rows) {
+    Column& c = batch_.columns[column];
+    if (place == kAbsentColumn) {
+      c.type = ColumnType::kText;
+      c.codes.assign(rows.to - rows.from, kNullCode);
+      return base::ok_status();
     }
-    for (auto& row : selected_) row -= static_cast<std::uint32_t>(first);
-    return take(batch);
+    const ColumnSpec& spec = schema_of(Table::kJoules).columns[column];
+    if (spec.type != ColumnType::kText || column == column_)
+      return unit.file->read_again(unit.group, place, rows, c);
+    PJ_ASSIGN(const auto map, reader_->map(column));
+    PJ_TRY(unit.file->read_again(unit.group, place, rows, c, map->size() - 1));
+    const auto texts = session_.texts(spec.name);
+    c.dictionary.resize(map->size() - 1);
+    for (const auto row : selected_) {
+      const std::uint32_t code = c.codes[row];
+      if (code != kNullCode) c.dictionary[code] = texts->text((*map)[code]);
+    }
+    return base::ok_status();
   }
 
   base::Status look_in_block(const Unit& unit) {
@@ -377,16 +412,21 @@ class RequestSearch {
     const auto found = std::find(texts.begin(), texts.end(), request_);
     if (found == texts.end()) return base::ok_status();
     select_equal(read.columns[0].codes, static_cast<std::uint32_t>(found - texts.begin()), selected_);
-    PJ_ASSIGN(Batch batch, view.read_all());
+    PJ_ASSIGN(const Batch batch, view.read_all());
     return take(batch);
   }
 
-  base::Status take(Batch& batch) {
-    keep_rows(batch, selected_);
-    return for_each_row(batch, *symbols_, [&](const energy::JouleRow& row) { out_.rows.push_back(row); });
+  base::Status take(const Batch& batch) {
+    Batch rows;
+    rows.rows = selected_.size();
+    for (const Column& c : batch.columns) rows.columns.push_back(picked(c, selected_));
+    return for_each_row(rows, *symbols_, [&](const energy::JouleRow& row) { out_.rows.push_back(row); });
   }
 
+  QuerySession& session_;
+  const std::shared_ptr<PieceReader> reader_;
   const std::string_view request_;
+  Batch batch_;
   const std::size_t column_ = schema_of(Table::kJoules).find("request");
   Column codes_;
   std::vector<std::uint32_t> selected_;
@@ -424,7 +464,7 @@ base::Result<EnergyAnswer> top_kernels(QuerySession& session, const std::string&
 
 base::Result<RequestAnswer> request_rows(QuerySession& session, std::string_view request) {
   PJ_ASSIGN(const auto units, units_of(session, Table::kJoules, schema_of(Table::kJoules).time_column, {}));
-  RequestSearch search(request);
+  RequestSearch search(session, request);
   for (const Unit& unit : units) PJ_TRY(search.look(unit));
   return search.answer();
 }

@@ -49,6 +49,27 @@ std::pair<std::int64_t, std::int64_t> bounds_of(const std::int64_t* HWY_RESTRICT
   return {least, greatest};
 }
 
+std::uint32_t largest_of(const std::uint32_t* HWY_RESTRICT codes, std::size_t rows) {
+  const hn::ScalableTag<std::uint32_t> d;
+  const std::size_t lanes = hn::Lanes(d);
+  auto high = hn::Zero(d);
+  std::size_t i = 0;
+  for (; i + lanes <= rows; i += lanes) high = hn::Max(high, hn::LoadU(d, codes + i));
+  std::uint32_t largest = hn::GetLane(hn::MaxOfLanes(d, high));
+  for (; i < rows; ++i) largest = codes[i] > largest ? codes[i] : largest;
+  return largest;
+}
+
+std::size_t changes_in(const std::uint32_t* HWY_RESTRICT codes, std::size_t rows) {
+  const hn::ScalableTag<std::uint32_t> d;
+  const std::size_t lanes = hn::Lanes(d);
+  std::size_t n = 0, i = 1;
+  for (; i + lanes <= rows; i += lanes)
+    n += hn::CountTrue(d, hn::Ne(hn::LoadU(d, codes + i), hn::LoadU(d, codes + i - 1)));
+  for (; i < rows; ++i) n += codes[i] != codes[i - 1] ? 1U : 0U;
+  return n;
+}
+
 }  // namespace perjoule::bus::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -58,6 +79,8 @@ namespace {
 
 HWY_EXPORT(select_equal);
 HWY_EXPORT(bounds_of);
+HWY_EXPORT(largest_of);
+HWY_EXPORT(changes_in);
 constexpr std::size_t kMostLanes = 64;
 
 }  // namespace
@@ -66,6 +89,14 @@ void select_equal(std::span<const std::uint32_t> codes, std::uint32_t code,
                   std::vector<std::uint32_t>& selected) {
   selected.resize(codes.size() + kMostLanes);
   selected.resize(HWY_DYNAMIC_DISPATCH(select_equal)(codes.data(), codes.size(), code, selected.data()));
+}
+
+std::uint32_t largest_of(std::span<const std::uint32_t> codes) {
+  return HWY_DYNAMIC_DISPATCH(largest_of)(codes.data(), codes.size());
+}
+
+std::size_t changes_in(std::span<const std::uint32_t> codes) {
+  return HWY_DYNAMIC_DISPATCH(changes_in)(codes.data(), codes.size());
 }
 
 std::pair<std::int64_t, std::int64_t> bounds_of(std::span<const std::int64_t> values) {

@@ -17,6 +17,10 @@ __extension__ typedef __int128 WideInt;
 // `selected` becomes the places of the rows that have this code, in their order.
 void select_equal(std::span<const std::uint32_t> codes, std::uint32_t code,
                   std::vector<std::uint32_t>& selected);
+// 0 of none.
+std::uint32_t largest_of(std::span<const std::uint32_t> codes);
+// How often a value differs from the one before it.
+std::size_t changes_in(std::span<const std::uint32_t> codes);
 // Smallest and largest; of none the extremes the other way round.
 std::pair<std::int64_t, std::int64_t> bounds_of(std::span<const std::int64_t> values);
 

@@ -54,21 +54,37 @@ base::Result<std::vector<Unit>> units_of(QuerySession& session, Table table, std
 PieceReader::PieceReader(QuerySession& session, Table table)
     : session_(session), table_(table), slots_(schema_of(table).columns.size()) {}
 
-const void* PieceReader::owner() const {
-  return unit_->file != nullptr ? static_cast<const void*>(unit_->file.get())
-                                : static_cast<const void*>(unit_->block.bytes.get());
+std::shared_ptr<PieceReader> PieceReader::lend(QuerySession& session, Table table) {
+  auto reader = session.take_reader(table);
+  if (reader == nullptr) reader = std::make_shared<PieceReader>(session, table);
+  reader->stats_ = {};
+  return {reader.get(), [reader, &session, table](PieceReader*) {
+            reader->forget();
+            session.give_back(table, reader);
+          }};
 }
 
-base::Status PieceReader::begin(const Unit& unit) {
-  unit_ = &unit;
-  from_ = to_ = 0;
+// Files and blocks of the last unit; memory stays.
+void PieceReader::forget() {
+  unit_ = nullptr;
+  view_.reset();
   for (Slot& slot : slots_) {
     slot.map = nullptr;
     slot.loaded = SIZE_MAX;
     slot.has_names = false;
     slot.pages.clear();
   }
-  view_.reset();
+}
+
+const void* PieceReader::owner() const {
+  return unit_->file != nullptr ? static_cast<const void*>(unit_->file.get())
+                                : static_cast<const void*>(unit_->block.bytes.get());
+}
+
+base::Status PieceReader::begin(const Unit& unit) {
+  forget();
+  unit_ = &unit;
+  from_ = to_ = 0;
   if (unit.file != nullptr) {
     places_ = places_of(schema_of(table_), unit.file->format_version());
     return base::ok_status();
@@ -100,7 +116,9 @@ base::Result<PieceReader::Slot*> PieceReader::load(std::size_t column, std::size
   } else {
     PJ_TRY(unit_->file->read_again(unit_->group, places_[column], {from_, to_}, slot.column, entries));
   }
-  if (entries == SIZE_MAX) return &slot;
+  if (entries == SIZE_MAX || (unit_->file != nullptr && places_[column] != kAbsentColumn &&
+                              unit_->file->meta().groups[unit_->group].columns[places_[column]].nulls == 0))
+    return &slot;
   const auto null = static_cast<std::uint32_t>(entries);
   auto& codes = slot.column.codes;
   std::transform(codes.begin(), codes.end(), codes.begin(), [null](auto c) { return std::min(c, null); });
@@ -214,7 +232,8 @@ std::size_t workers_of(const QuerySession& session, std::size_t units) {
 
 base::Status learn_texts(QuerySession& session, Table table, const std::vector<Unit>& units,
                          std::span<const std::size_t> columns) {
-  PieceReader reader(session, table);
+  const auto lent = PieceReader::lend(session, table);
+  PieceReader& reader = *lent;
   for (const Unit& unit : units) {
     bool known = true;
     const void* owner =
@@ -234,7 +253,8 @@ base::Status read_units(QuerySession& session, Table table, const std::vector<Un
   std::vector<base::Status> ends(workers, base::ok_status());
   std::vector<QueryStats> stats(workers);
   const auto run = [&](std::size_t worker) -> base::Status {
-    PieceReader reader(session, table);
+    const auto lent = PieceReader::lend(session, table);
+    PieceReader& reader = *lent;
     for (std::size_t i = taken++; i < units.size(); i = taken++) {
       PJ_TRY(reader.begin(units[i]));
       PJ_ASSIGN(const bool wanted, work.begin ? work.begin(worker, reader) : base::Result<bool>(true));

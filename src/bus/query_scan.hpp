@@ -30,6 +30,8 @@ enum class Cover : std::uint8_t { kNone, kSome, kAll };
 class PieceReader {
  public:
   PieceReader(QuerySession& session, Table table);
+  // One of the session's, which gets it back.
+  static std::shared_ptr<PieceReader> lend(QuerySession& session, Table table);
 
   base::Status begin(const Unit& unit);
   // False: the unit has no more.
@@ -49,7 +51,7 @@ class PieceReader {
   base::Result<Cover> cover(std::size_t column, const TimeWindow& window);
   // False: the text is in none of the piece's rows, by the column's bounds.
   base::Result<bool> may_hold_text(std::size_t column, std::string_view text);
-  // Since it was made.
+  // Since it was lent.
   const QueryStats& stats() const { return stats_; }
 
  private:
@@ -67,6 +69,7 @@ class PieceReader {
   base::Status read_names(std::size_t column, Column& out);
   base::Status make_map(std::size_t column, Slot& slot);
   const void* owner() const;
+  void forget();
 
   QuerySession& session_;
   const Table table_;

@@ -78,6 +78,20 @@ void QuerySession::keep_map(const MapKey& key, std::shared_ptr<const void> owner
   if (maps_.try_emplace(key, KeptMap{std::move(owner), std::move(map)}).second) kept_bytes_ += bytes;
 }
 
+std::shared_ptr<PieceReader> QuerySession::take_reader(Table table) {
+  const std::lock_guard lock(mutex_);
+  auto& free = readers_[static_cast<std::size_t>(table)];
+  if (free.empty()) return nullptr;
+  auto reader = std::move(free.back());
+  free.pop_back();
+  return reader;
+}
+
+void QuerySession::give_back(Table table, std::shared_ptr<PieceReader> reader) {
+  const std::lock_guard lock(mutex_);
+  readers_[static_cast<std::size_t>(table)].push_back(std::move(reader));
+}
+
 base::Status QuerySession::load_nodes() {
   if (nodes_loaded_) return base::ok_status();
   node_of_.clear();

@@ -46,6 +46,8 @@ class ColumnTexts {
   base::SymbolTable table_;
 };
 
+class PieceReader;
+
 class QuerySession {
  public:
   static base::Result<std::unique_ptr<QuerySession>> open(base::Env& env, const std::string& directory,
@@ -71,6 +73,9 @@ class QuerySession {
   std::shared_ptr<const CodeMap> find_map(const MapKey& key) const;
   void keep_map(const MapKey& key, std::shared_ptr<const void> owner, std::shared_ptr<const CodeMap> map);
   QueryStats& stats() { return stats_; }
+  // Readers keep their memory from one question to the next: one that is free, or nothing.
+  std::shared_ptr<PieceReader> take_reader(Table table);
+  void give_back(Table table, std::shared_ptr<PieceReader> reader);
   // The node of every device number: by the meters' rows, else what stands before the last '/' of its name.
   base::Result<std::vector<std::uint32_t>> nodes_of_devices();
 
@@ -89,6 +94,7 @@ class QuerySession {
   mutable std::mutex mutex_;
   std::map<MapKey, KeptMap> maps_;
   std::size_t kept_bytes_ = 0;
+  std::array<std::vector<std::shared_ptr<PieceReader>>, kTableCount> readers_;
   bool nodes_loaded_ = false;
   std::map<std::string, std::string, std::less<>> node_of_;  // of the meters table
 };
