@@ -75,6 +75,8 @@ class EngineImpl final : public Engine {
   Receipt refuse(Outcome outcome, std::string_view source, std::string why);
   std::string too_much(std::size_t bytes) const;
   std::optional<Receipt> admit(const BlockView& view, Waiting& waiting);
+  // A group is never larger than a segment, nor a block than a group.
+  std::uint64_t largest_block() const { return options_.log.segment_bytes - base::LogFile::kPage; }
 
   // ---- writing: the writer thread, or submit() without threads ----
   void write_loop();
@@ -220,6 +222,10 @@ std::optional<Receipt> EngineImpl::admit(const BlockView& view, Waiting& waiting
     return Receipt{Outcome::kStopped, chains_.stored_through(key.source), stats_.stopped};
   if (std::string why = too_much(view.bytes().size()); !why.empty())
     return refuse(Outcome::kBusy, key.source, std::move(why));
+  if (view.bytes().size() > largest_block())
+    return refuse(Outcome::kRefused, key.source,
+                  "the block has " + std::to_string(view.bytes().size()) + " bytes; this store's log takes " +
+                      std::to_string(largest_block()));
   switch (chains_.admit(key)) {
     case Admission::kStored:
       ++stats_.repeated_blocks;
@@ -271,7 +277,7 @@ std::vector<Waiting> EngineImpl::take_group() {
   std::size_t bytes = 0;
   while (!waiting_.empty()) {
     const std::size_t next = waiting_.front().bytes ? waiting_.front().bytes->size() : 0;
-    if (bytes != 0 && bytes + next > options_.group_bytes) break;
+    if (bytes != 0 && bytes + next > std::min<std::uint64_t>(options_.group_bytes, largest_block())) break;
     bytes += next;
     group.push_back(std::move(waiting_.front()));
     waiting_.pop_front();

@@ -265,5 +265,21 @@ TEST(EngineFaults, EveryFailingOperationLosesNothing) {
   }
 }
 
+TEST(Engine, RefusesABlockThatItsLogCannotHold) {
+  MemoryEnv disk;
+  EngineOptions options = small_options();
+  options.log.segment_bytes = 8192;
+  auto engine = Engine::open(disk, kStore, options);
+  ASSERT_TRUE(engine.ok()) << engine.error().message();
+  base::SymbolTable symbols;
+  TableBuilder builder(Table::kSamples, symbols, 2000);
+  for (int i = 0; i < 2000; ++i)
+    builder.append(energy::SampleRow{i, symbols.intern("d" + std::to_string(i)), {}, 0, {}, 0, {}, 1});
+  const Receipt r = (*engine)->store(encode_block(Table::kSamples, builder.take(), {"a", 0, 1, 1}).value());
+  EXPECT_EQ(r.outcome, Outcome::kRefused);
+  EXPECT_NE(r.why.find("this store's log takes 4096"), std::string::npos) << r.why;
+  EXPECT_EQ((*engine)->store(make_block(Table::kSamples, "b", 1)).outcome, Outcome::kStored);
+}
+
 }  // namespace
 }  // namespace perjoule::bus

@@ -93,7 +93,11 @@ base::Status LogWriter::make_room(std::uint64_t bytes) {
   if (padded_group(bytes) <= file_->size() - end_.offset) return base::ok_status();
   // What is not on the disk yet must not be left behind in a file that is closed.
   if (unsynced_bytes_ != 0) PJ_TRY(sync());
-  return go_to_segment(end_.segment + 1);
+  PJ_TRY(go_to_segment(end_.segment + 1));
+  if (padded_group(bytes) <= file_->size()) return base::ok_status();
+  return base::io_error("write to the log", directory_ + "/" + log_segment_name(end_.segment),
+                        "this segment was made smaller than a group of " + std::to_string(bytes) + " bytes",
+                        "Try again: the next segment is used then");
 }
 
 base::Status LogWriter::append(std::span<const std::string_view> blocks, base::Sync sync,
