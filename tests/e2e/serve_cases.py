@@ -4,6 +4,7 @@ import gzip
 import http.client
 import importlib.util
 import json
+import multiprocessing
 import re
 import shutil
 import signal
