@@ -513,6 +513,11 @@ base::Status EngineImpl::seal_all() {
 void EngineImpl::keep_loop() {
   Lock lock(mutex_);
   while (!closing_) {
+    // The next segment is made before it is needed: making one takes as long as writing it full. On a full
+    // disk the writer meets the same error itself, and says so.
+    lock.unlock();
+    (void)log_->prepare().ok();
+    lock.lock();
     const auto due = due_table();
     if (!due) {
       wake_keeper_.wait_for(lock, std::chrono::milliseconds(200));
