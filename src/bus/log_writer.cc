@@ -2,6 +2,8 @@
 
 #include <xxhash.h>
 
+#include <algorithm>
+
 #include "base/assert.hpp"
 #include "bus/log_layout.hpp"
 
@@ -42,7 +44,12 @@ base::Result<std::unique_ptr<LogWriter>> LogWriter::open(base::Env& env, std::st
     PJ_TRY(env.rename(directory + "/" + name, log->spare_path(number)));
     log->spares_.push_back(log->spare_path(number));
   }
-  log->spare_number_ = end.segment + names.size() + 1;
+  // Above every number in use: a new spare must not meet the name of one from an earlier life.
+  for (const auto& name : names) {
+    const std::size_t from = name.starts_with(kSpare) ? kSpare.size() : 0;
+    log->spare_number_ = std::max(log->spare_number_, log_segment_number(name.substr(from)));
+  }
+  log->spare_number_ = std::max(log->spare_number_, end.segment);
   const std::string path = directory + "/" + log_segment_name(end.segment);
   if (!env.exists(path)) PJ_TRY(log->take_spare(path));
   PJ_ASSIGN(log->file_, env.open_log(path));
