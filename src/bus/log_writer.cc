@@ -33,6 +33,12 @@ base::Result<std::unique_ptr<LogWriter>> LogWriter::open(base::Env& env, std::st
   PJ_ASSIGN(const auto names, env.list(directory));
   log->segments_ = end.segments;
   PJ_CHECK(!log->segments_.empty() && log->segments_.back().segment == end.segment);
+  // Above every number in use: a new spare must not meet the name of one from an earlier life.
+  log->spare_number_ = end.segment;
+  for (const auto& name : names) {
+    const std::size_t from = name.starts_with(kSpare) ? kSpare.size() : 0;
+    log->spare_number_ = std::max(log->spare_number_, log_segment_number(name.substr(from)));
+  }
   for (const auto& name : names) {
     // One that a crash left half made.
     if (name.ends_with(".part")) PJ_TRY(env.remove(directory + "/" + name));
@@ -41,15 +47,10 @@ base::Result<std::unique_ptr<LogWriter>> LogWriter::open(base::Env& env, std::st
     if (number == 0) continue;
     // Before the start: released, but the crash came first. Behind the end: its first group was lost.
     if (number >= log->segments_.front().segment && number <= end.segment) continue;
-    PJ_TRY(env.rename(directory + "/" + name, log->spare_path(number)));
-    log->spares_.push_back(log->spare_path(number));
+    const std::string spare = log->spare_path(++log->spare_number_);
+    PJ_TRY(env.rename(directory + "/" + name, spare));
+    log->spares_.push_back(spare);
   }
-  // Above every number in use: a new spare must not meet the name of one from an earlier life.
-  for (const auto& name : names) {
-    const std::size_t from = name.starts_with(kSpare) ? kSpare.size() : 0;
-    log->spare_number_ = std::max(log->spare_number_, log_segment_number(name.substr(from)));
-  }
-  log->spare_number_ = std::max(log->spare_number_, end.segment);
   const std::string path = directory + "/" + log_segment_name(end.segment);
   if (!env.exists(path)) PJ_TRY(log->take_spare(path));
   PJ_ASSIGN(log->file_, env.open_log(path));
