@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 #include <numeric>
 
 #include "base/assert.hpp"
+#include "bus/text_order.hpp"
 
 namespace perjoule::bus {
 namespace {
@@ -27,26 +27,12 @@ void sort_by(const std::vector<std::uint32_t>& place_of, std::size_t places,
   order = std::move(sorted);
 }
 
-// The first eight bytes as a number that is ordered as they are.
-std::uint64_t head_of(std::string_view text) {
-  std::uint64_t head = 0;
-  std::memcpy(&head, text.data(), std::min<std::size_t>(text.size(), sizeof head));
-  return __builtin_bswap64(head);
-}
-
 // place[i]: where text i stands among all of them.
 std::vector<std::uint32_t> places_of(const std::vector<std::string_view>& texts) {
-  struct Key {
-    std::uint64_t head;
-    std::uint32_t text;
-  };
-  std::vector<Key> keys;
-  for (std::uint32_t i = 0; i < texts.size(); ++i) keys.push_back({head_of(texts[i]), i});
-  std::sort(keys.begin(), keys.end(), [&](const Key& a, const Key& b) {
-    return a.head != b.head ? a.head < b.head : texts[a.text] < texts[b.text];
-  });
-  std::vector<std::uint32_t> place(texts.size());
-  for (std::uint32_t i = 0; i < keys.size(); ++i) place[keys[i].text] = i;
+  std::vector<std::uint32_t> order(texts.size()), place(texts.size());
+  std::iota(order.begin(), order.end(), 0U);
+  sort_by_text(texts, order);
+  for (std::uint32_t i = 0; i < order.size(); ++i) place[order[i]] = i;
   return place;
 }
 

@@ -13,14 +13,13 @@
 #include "base/clock.hpp"
 #include "bus/seal.hpp"
 #include "bus/source_chains.hpp"
+#include "bus/store_folder.hpp"
 #include "bus/store_lock.hpp"
 
 namespace perjoule::bus {
 namespace {
 
 using Lock = std::unique_lock<std::mutex>;
-
-constexpr std::string_view kManifestFile = "catalog/manifest.json";
 
 // A block on its way to the log; without bytes it only waits for the ones before it.
 struct Waiting {
@@ -130,7 +129,7 @@ class EngineImpl final : public Engine {
 // ---- start ----
 
 base::Status EngineImpl::load_manifest() {
-  const std::string path = directory_ + "/" + std::string(kManifestFile);
+  const std::string path = manifest_path(directory_);
   Manifest manifest;
   if (env_.exists(path)) {
     PJ_ASSIGN(const std::string text, env_.read_file(path));
@@ -418,7 +417,7 @@ std::optional<Table> EngineImpl::due_table() const {
 }
 
 base::Status EngineImpl::write_manifest(const Manifest& manifest) {
-  return base::write_atomically(env_, directory_ + "/" + std::string(kManifestFile), to_json(manifest));
+  return base::write_atomically(env_, manifest_path(directory_), to_json(manifest));
 }
 
 // The oldest blocks of a table, as many as are sealed at once.
@@ -492,8 +491,7 @@ base::Status EngineImpl::seal_table(Table table) {
     const Lock lock(mutex_);
     stats_.sealed_bytes += bytes;
   }
-  PJ_TRY(log_->release(needed));
-  return options_.threads ? log_->prepare() : base::ok_status();
+  return log_->release(needed);
 }
 
 base::Status EngineImpl::seal_all() {
@@ -584,17 +582,11 @@ Receipt Engine::store(std::string block, Durability durability) {
 
 base::Result<std::unique_ptr<Engine>> Engine::open(base::Env& env, const std::string& directory,
                                                    EngineOptions options) {
-  const bool is_store = env.exists(directory + "/" + std::string(kManifestFile));
-  PJ_ASSIGN(const auto names, env.list(directory));
-  const bool empty = names.empty() || (names.size() == 1 && names[0] == "catalog/");
-  if (!is_store && !empty) {
-    return base::bad_input("open a store", directory, "the folder holds other files ('" + names[0] + "')",
-                           "Choose an empty or new folder for --store");
-  }
+  if (!env.exists(manifest_path(directory))) PJ_TRY(check_free(env, directory, "open a store"));
   PJ_TRY(env.create_directories(directory + "/catalog"));
   std::optional<StoreLock> lock;
   if (options.lock) {
-    PJ_ASSIGN(auto taken, StoreLock::acquire(directory + "/catalog/writer.lock"));
+    PJ_ASSIGN(auto taken, StoreLock::acquire(lock_path(directory)));
     lock.emplace(std::move(taken));
   }
   auto engine = std::make_unique<EngineImpl>(env, directory, std::move(options), std::move(lock));

@@ -85,7 +85,7 @@ Found rows_of(base::Env& env, const Engine& engine) {
     for (std::size_t g = 0; g < file->groups(); ++g) count_rows(file->read(g, columns).value(), table, found);
   }
   for (const auto& block : snapshot.tail) {
-    const auto bytes = bytes_of(env, std::string(kStore) + "/wal", block).value();
+    const auto bytes = TailReader(env, std::string(kStore) + "/wal").bytes_of(block).value();
     count_rows(BlockView::open(*bytes, "tail").value().read_all().value(), block.table, found);
   }
   return found;

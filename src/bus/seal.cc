@@ -1,24 +1,18 @@
 #include "bus/seal.hpp"
 
-#include <fmt/format.h>
+#include "bus/store_folder.hpp"
 
 namespace perjoule::bus {
-
-std::string log_directory_of(const std::string& directory) { return directory + "/wal"; }
-
-std::string segment_file_name(Table table, std::uint64_t part) {
-  return fmt::format("{}/part-{:06}.parquet", schema_of(table).name, part);
-}
 
 namespace {
 
 // Adds blocks from `next` on until there are enough rows to be sorted together.
-base::Status add_stretch(base::Env& env, const std::string& log, const std::vector<TailBlock>& blocks,
-                         std::size_t sort_rows, std::size_t& next, BlockMerge& merge) {
+base::Status add_stretch(TailReader& log, const std::vector<TailBlock>& blocks, std::size_t sort_rows,
+                         std::size_t& next, BlockMerge& merge) {
   merge.clear();
   while (next < blocks.size() && (merge.rows() == 0 || merge.rows() + blocks[next].rows <= sort_rows)) {
     const TailBlock& block = blocks[next++];
-    PJ_ASSIGN(const auto bytes, bytes_of(env, log, block));
+    PJ_ASSIGN(const auto bytes, log.bytes_of(block));
     PJ_ASSIGN(const auto view, BlockView::open(*bytes, "log entry " + std::to_string(block.entry)));
     PJ_TRY(merge.add(view));
   }
@@ -36,8 +30,9 @@ base::Result<SegmentEntry> seal_blocks(base::Env& env, const std::string& direct
     PJ_ASSIGN(auto group, encode_row_group(schema_of(table), batch, options.encoding));
     return writer.append(std::move(group));
   };
+  TailReader log(env, log_directory_of(directory));
   for (std::size_t next = 0; next < blocks.size();) {
-    PJ_TRY(add_stretch(env, log_directory_of(directory), blocks, options.sort_rows, next, merge));
+    PJ_TRY(add_stretch(log, blocks, options.sort_rows, next, merge));
     PJ_TRY(merge.for_each_batch(options.group_rows, write));
   }
   PJ_ASSIGN(auto summary, writer.seal());

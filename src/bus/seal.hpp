@@ -26,7 +26,4 @@ base::Result<SegmentEntry> seal_blocks(base::Env& env, const std::string& direct
                                        const std::vector<TailBlock>& blocks, std::uint64_t part,
                                        const SealOptions& options, BlockMerge& merge);
 
-std::string log_directory_of(const std::string& directory);
-std::string segment_file_name(Table table, std::uint64_t part);
-
 }  // namespace perjoule::bus

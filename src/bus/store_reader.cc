@@ -9,12 +9,10 @@
 #include "bus/hash.hpp"
 #include "bus/log_layout.hpp"
 #include "bus/store.hpp"
+#include "bus/store_folder.hpp"
 
 namespace perjoule::bus {
 namespace {
-
-constexpr std::string_view kLockFile = "catalog/writer.lock";
-constexpr std::string_view kManifestFile = "catalog/manifest.json";
 
 // Has the file the table's columns, as they were in its format?
 bool fits(const ParquetFile& file, const TableSchema& schema) {
@@ -220,7 +218,7 @@ StoreReader StoreReader::with_files(StoreState state) const {
 }
 
 base::Result<bool> StoreReader::is_current() const {
-  PJ_ASSIGN(const std::string text, env_->read_file(directory_ + "/" + std::string(kManifestFile)));
+  PJ_ASSIGN(const std::string text, env_->read_file(manifest_path(directory_)));
   return text == state_.manifest_text;
 }
 

@@ -5,7 +5,7 @@
 #include <thread>
 
 #include "bus/engine.hpp"
-#include "bus/seal.hpp"
+#include "bus/store_folder.hpp"
 
 namespace perjoule::bus {
 namespace {
@@ -13,8 +13,6 @@ namespace {
 constexpr int kTries = 50;
 // Damage stays; what a writer at work causes does not. So a fault counts when it was met this often.
 constexpr int kFaultTries = 4;
-
-std::string manifest_path(const std::string& directory) { return directory + "/catalog/manifest.json"; }
 
 base::Result<std::string> read_manifest(base::Env& env, const std::string& directory) {
   const std::string path = manifest_path(directory);
@@ -81,10 +79,11 @@ base::Result<StoreState> state_of(base::Env& env, const std::string& directory, 
   state.manifest = *snapshot.manifest;
   state.tail = snapshot.tail;
   std::uint64_t first_segment = UINT64_MAX;
+  TailReader log(env, log_directory_of(directory));
   for (TailBlock& block : state.tail) {
     if (block.bytes != nullptr) continue;
     first_segment = std::min(first_segment, block.place.segment);
-    PJ_ASSIGN(block.bytes, bytes_of(env, log_directory_of(directory), block));
+    PJ_ASSIGN(block.bytes, log.bytes_of(block));
   }
   if (first_segment == UINT64_MAX) return state;
   // A segment is only used again after a manifest has left it behind.

@@ -1,11 +1,10 @@
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <deque>
 #include <future>
 
 #include "base/assert.hpp"
 #include "bus/store.hpp"
+#include "bus/store_folder.hpp"
 #include "bus/store_lock.hpp"
 
 namespace perjoule::bus {
@@ -17,8 +16,6 @@ struct Encoded {
   Batch rows;
 };
 
-std::string manifest_path(const std::string& directory) { return directory + "/catalog/manifest.json"; }
-
 // An empty or absent folder is fine, a store with `overwrite` too.
 base::Status may_write(base::Env& env, const std::string& directory, bool overwrite) {
   if (env.exists(manifest_path(directory))) {
@@ -26,12 +23,7 @@ base::Status may_write(base::Env& env, const std::string& directory, bool overwr
     return base::bad_input("create a store", directory, "there is a store already",
                            "Choose another --store or say --overwrite");
   }
-  PJ_ASSIGN(const auto names, env.list(directory));
-  // A writer that died before its first manifest leaves an empty catalogue.
-  const bool only_catalog = names.size() == 1 && names[0] == "catalog/";
-  if (names.empty() || only_catalog) return base::ok_status();
-  return base::bad_input("create a store", directory, "the folder holds other files ('" + names[0] + "')",
-                         "Choose an empty or new folder for --store");
+  return check_free(env, directory, "create a store");
 }
 
 base::Status remove_segments(base::Env& env, const std::string& folder) {
@@ -144,7 +136,7 @@ class StoreWriter::Impl {
   base::Status open_segment(Lane& lane) {
     if (lane.segment.has_value()) return base::ok_status();
     const TableSchema& schema = schema_of(lane.table);
-    lane.file = fmt::format("{}/part-{:06}.parquet", schema.name, ++lane.parts);
+    lane.file = segment_file_name(lane.table, ++lane.parts);
     PJ_ASSIGN(lane.segment, ParquetWriter::create(env_, directory_ + "/" + lane.file, schema));
     return base::ok_status();
   }
@@ -193,7 +185,7 @@ base::Result<StoreWriter> StoreWriter::create(base::Env& env, const std::string&
                                               StoreOptions options) {
   PJ_TRY(may_write(env, directory, options.overwrite));
   PJ_TRY(env.create_directories(directory + "/catalog"));
-  PJ_ASSIGN(auto lock, StoreLock::acquire(directory + "/catalog/writer.lock"));
+  PJ_ASSIGN(auto lock, StoreLock::acquire(lock_path(directory)));
   // Again under the lock: another writer may have finished in between.
   PJ_TRY(may_write(env, directory, options.overwrite));
   auto impl = std::make_unique<Impl>(env, directory, symbols, std::move(meta), options, std::move(lock));

@@ -4,13 +4,14 @@
 
 namespace perjoule::bus {
 
-base::Result<std::shared_ptr<const std::string>> bytes_of(base::Env& env, const std::string& log_directory,
-                                                          const TailBlock& block) {
+base::Result<std::shared_ptr<const std::string>> TailReader::bytes_of(const TailBlock& block) {
   if (block.bytes != nullptr) return block.bytes;
-  PJ_ASSIGN(const auto file,
-            env.open_log_for_reading(log_directory + "/" + log_segment_name(block.place.segment)));
+  if (segment_ == nullptr || number_ != block.place.segment) {
+    number_ = block.place.segment;
+    PJ_ASSIGN(segment_, env_.open_log_for_reading(log_directory_ + "/" + log_segment_name(number_)));
+  }
   std::string bytes(block.place.bytes, '\0');
-  PJ_TRY(file->read(block.place.offset, bytes));
+  PJ_TRY(segment_->read(block.place.offset, bytes));
   return std::make_shared<const std::string>(std::move(bytes));
 }
 

@@ -23,8 +23,21 @@ struct TailBlock {
   std::shared_ptr<const std::string> bytes;  // empty: read them from the log
 };
 
-// The block's bytes. Errors: of reading the log.
-base::Result<std::shared_ptr<const std::string>> bytes_of(base::Env& env, const std::string& log_directory,
-                                                          const TailBlock& block);
+// Gives blocks' bytes, from the log where they are not in memory; keeps the segment open that it read last,
+// as blocks come in its order. Whoever reads while another writes looks afterwards whether the segment was
+// released meanwhile. Thread rule: one thread. Ownership: the Env must outlive it.
+class TailReader {
+ public:
+  TailReader(base::Env& env, std::string log_directory)
+      : env_(env), log_directory_(std::move(log_directory)) {}
+  // Errors: of reading the log; kMissing for a segment that was released.
+  base::Result<std::shared_ptr<const std::string>> bytes_of(const TailBlock& block);
+
+ private:
+  base::Env& env_;
+  const std::string log_directory_;
+  std::unique_ptr<base::LogFile> segment_;
+  std::uint64_t number_ = 0;  // of segment_
+};
 
 }  // namespace perjoule::bus

@@ -1,0 +1,28 @@
+#include "bus/store_folder.hpp"
+
+#include <fmt/format.h>
+
+namespace perjoule::bus {
+
+std::string manifest_path(const std::string& directory) {
+  return fmt::format("{}/{}", directory, kManifestFile);
+}
+
+std::string lock_path(const std::string& directory) { return fmt::format("{}/{}", directory, kLockFile); }
+
+std::string log_directory_of(const std::string& directory) { return directory + "/wal"; }
+
+std::string segment_file_name(Table table, std::uint64_t part) {
+  return fmt::format("{}/part-{:06}.parquet", schema_of(table).name, part);
+}
+
+base::Status check_free(base::Env& env, const std::string& directory, std::string what) {
+  PJ_ASSIGN(const auto names, env.list(directory));
+  // A writer that died before its first manifest leaves an empty catalogue.
+  const bool only_catalog = names.size() == 1 && names[0] == "catalog/";
+  if (names.empty() || only_catalog) return base::ok_status();
+  return base::bad_input(std::move(what), directory, "the folder holds other files ('" + names[0] + "')",
+                         "Choose an empty or new folder for --store");
+}
+
+}  // namespace perjoule::bus
