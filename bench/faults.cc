@@ -26,7 +26,6 @@
 #include "bus/hash.hpp"
 #include "bus/log_layout.hpp"
 #include "bus/log_reader.hpp"
-#include "bus/seal.hpp"
 #include "bus/store.hpp"
 
 namespace {
@@ -103,35 +102,19 @@ struct Found {
   std::uint64_t segments = 0;
 };
 
-void add(const bus::Batch& batch, std::size_t source, Found& found) {
-  found.rows += batch.rows;
-  const bus::Column& c = batch.columns[0];
-  for (std::size_t i = 0; i < batch.rows; ++i)
-    found.sum += source == 0 ? static_cast<double>(c.ints[i]) : c.doubles[i];
-}
-
 base::Result<Found> look(const std::string& directory, const bus::Engine& engine, std::size_t source) {
   Found found;
   const auto table = source == 0 ? bus::Table::kJoules : bus::Table::kSamples;
-  const std::array columns{bus::schema_of(table).find(source == 0 ? "energy_uj" : "value")};
-  const bus::Snapshot snapshot = engine.snapshot();
-  for (const auto& entry : snapshot.manifest->segments) {
-    if (entry.table != bus::schema_of(table).name) continue;
-    ++found.segments;
-    PJ_ASSIGN(auto bytes, base::posix_env().read_file(directory + "/" + entry.file));
-    PJ_ASSIGN(const auto file, bus::ParquetFile::open(std::move(bytes), entry.file));
-    for (std::size_t g = 0; g < file.groups(); ++g) {
-      PJ_ASSIGN(const auto batch, file.read(g, columns));
-      add(batch, source, found);
-    }
-  }
-  for (const auto& block : snapshot.tail) {
-    if (block.table != table) continue;
-    PJ_ASSIGN(const auto bytes, bus::bytes_of(base::posix_env(), bus::log_directory_of(directory), block));
-    PJ_ASSIGN(const auto view, bus::BlockView::open(*bytes, "log"));
-    PJ_ASSIGN(const auto batch, view.read(columns));
-    add(batch, source, found);
-  }
+  PJ_ASSIGN(const auto store, bus::StoreReader::open(base::posix_env(), directory, engine.snapshot()));
+  for (const auto& entry : store.manifest().segments)
+    found.segments += entry.table == bus::schema_of(table).name ? 1U : 0U;
+  PJ_TRY(store.scan({table, {source == 0 ? "energy_uj" : "value"}, {}}, [&](const bus::Batch& batch) {
+    found.rows += batch.rows;
+    const bus::Column& c = batch.columns[0];
+    for (std::size_t i = 0; i < batch.rows; ++i)
+      found.sum += source == 0 ? static_cast<double>(c.ints[i]) : c.doubles[i];
+    return base::ok_status();
+  }));
   return found;
 }
 
@@ -332,7 +315,7 @@ class Flipper {
   // What a reader of the log finds: blocks and a hash of them, or an error.
   std::string digest() const {
     std::string all;
-    const auto end = bus::read_log(base::posix_env(), bus::log_directory_of(o_.directory), manifest_.log,
+    const auto end = bus::read_log(base::posix_env(), log_directory(), manifest_.log,
                                    [&](const bus::LogEntry& e) -> base::Status {
                                      PJ_ASSIGN(const auto view, bus::BlockView::open(e.block, "log"));
                                      PJ_TRY(view.check());
@@ -345,9 +328,8 @@ class Flipper {
   // Every byte up to the end of the last group; a change must be an error, or be called a torn end.
   base::Status flip_log() {
     const std::string whole = digest();
-    PJ_ASSIGN(const auto end,
-              bus::read_log(base::posix_env(), bus::log_directory_of(o_.directory), manifest_.log,
-                            [](const bus::LogEntry&) { return base::ok_status(); }));
+    PJ_ASSIGN(const auto end, bus::read_log(base::posix_env(), log_directory(), manifest_.log,
+                                            [](const bus::LogEntry&) { return base::ok_status(); }));
     const std::string path = o_.directory + "/wal/" + bus::log_segment_name(end.segment);
     std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
     for (std::uint64_t i = 0; i < end.offset; i += static_cast<std::uint64_t>(o_.every) * 7) {
@@ -367,6 +349,8 @@ class Flipper {
     }
     return base::ok_status();
   }
+
+  std::string log_directory() const { return o_.directory + "/wal"; }
 
   const Options& o_;
   Counts& counts_;
