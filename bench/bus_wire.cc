@@ -13,20 +13,15 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <condition_variable>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
-#include <mutex>
 #include <optional>
 
 #include "base/clock.hpp"
-#include "base/text.hpp"
 #include "bench/bus/blocks.hpp"
-#include "bench/bus/generator.hpp"
+#include "bench/bus/ingest.hpp"
 #include "bench/bus/machine.hpp"
-#include "bus/engine.hpp"
-#include "bus/store.hpp"
 #include "wire/client.hpp"
 #include "wire/server.hpp"
 
@@ -37,10 +32,7 @@ namespace bench = perjoule::bench;
 namespace bus = perjoule::bus;
 namespace wire = perjoule::wire;
 
-struct Options {
-  bench::GeneratorOptions stream;
-  std::string directory = (std::filesystem::temp_directory_path() / "perjoule-bench-wire").string();
-  bus::Durability durability = bus::Durability::kDurable;
+struct Options : bench::IngestOptions {
   bool same_process = false, json = false;
 };
 
@@ -134,40 +126,11 @@ class Child {
 
 // ---- the clients ----
 
-// At most kLimit blocks without an answer, and how long each answer took.
-class Window {
- public:
-  void enter() {
-    std::unique_lock lock(mutex_);
-    answered_.wait(lock, [&] { return open_ < kLimit; });
-    ++open_;
-  }
-  void leave(double seconds, const wire::Answer& answer) {
-    const std::lock_guard lock(mutex_);
-    latencies_.push_back(seconds * 1e3);
-    if (answer.outcome == bus::Outcome::kRefused) fault_ = answer.why;
-    --open_;
-    answered_.notify_one();
-  }
-  const std::vector<double>& latencies_ms() {
-    return std::sort(latencies_.begin(), latencies_.end()), latencies_;
-  }
-  const std::string& fault() const { return fault_; }
-
- private:
-  static constexpr int kLimit = 32;
-  std::mutex mutex_;
-  std::condition_variable answered_;
-  std::vector<double> latencies_;
-  int open_ = 0;
-  std::string fault_;
-};
-
 // One source with its connection; its blocks have one number each.
 class Source {
  public:
-  base::Status open(Window& window, std::string name, std::uint64_t port, bus::Durability durability,
-                    std::size_t blocks) {
+  base::Status open(bench::AnswerWindow& window, std::string name, std::uint64_t port,
+                    bus::Durability durability, std::size_t blocks) {
     window_ = &window;
     sent_.resize(blocks + 1);
     wire::ClientOptions o;
@@ -175,7 +138,8 @@ class Source {
     o.port = static_cast<std::uint16_t>(port);
     o.durability = durability;
     o.on_answer = [this](const wire::Answer& a) {
-      window_->leave((watch_.elapsed() - sent_[a.first]).value(), a);
+      window_->leave((watch_.elapsed() - sent_[a.first]).value(),
+                     a.outcome == bus::Outcome::kRefused ? a.why : "");
     };
     PJ_ASSIGN(client_, wire::Client::open(base::posix_env(), std::move(o)));
     return base::ok_status();
@@ -190,7 +154,7 @@ class Source {
   wire::QueueStats stats() const { return client_->stats().queue; }
 
  private:
-  Window* window_ = nullptr;
+  bench::AnswerWindow* window_ = nullptr;
   base::Stopwatch watch_;
   std::vector<base::Seconds> sent_;
   std::uint64_t number_ = 0;
@@ -198,16 +162,13 @@ class Source {
 };
 
 struct Figures {
-  std::uint64_t events = 0, stored_rows = 0, busy = 0;
-  std::int64_t sent_uj = 0, stored_uj = 0;
-  double stored_s = 0, client_cpu_s = 0, ack_p50_ms = 0, ack_p99_ms = 0, ack_max_ms = 0;
+  bench::StreamSums sent;
+  bench::StoredStream found;
+  bench::AnswerTimes answers;
+  std::uint64_t busy = 0;
+  double stored_s = 0, client_cpu_s = 0;
   Report server;
 };
-
-double at(const std::vector<double>& sorted, double share) {
-  return sorted.empty() ? 0
-                        : sorted[static_cast<std::size_t>(share * static_cast<double>(sorted.size() - 1))];
-}
 
 std::vector<std::pair<std::string, std::string>> make_blocks(const Options& o, Figures& f) {
   bench::Generator generator(o.stream);
@@ -216,15 +177,14 @@ std::vector<std::pair<std::string, std::string>> make_blocks(const Options& o, F
   for (std::int64_t i = 0; i < generator.batches(); ++i) {
     bench::EventBatch batch;
     generator.fill(i, batch);
-    f.events += batch.events();
-    for (const auto e : batch.joules.energy_uj) f.sent_uj += e;
+    f.sent.add(batch);
     blocks.push_back(encoder.encode(batch));
   }
   return blocks;
 }
 
 base::Status send_all(const Options& o, std::vector<std::pair<std::string, std::string>> blocks, Figures& f) {
-  Window window;
+  bench::AnswerWindow window;
   Source joules, samples;
   PJ_TRY(joules.open(window, "generator/joules", f.server.port, o.durability, blocks.size()));
   PJ_TRY(samples.open(window, "generator/samples", f.server.port, o.durability, blocks.size()));
@@ -238,10 +198,7 @@ base::Status send_all(const Options& o, std::vector<std::pair<std::string, std::
     return base::io_error("send events", "loopback", "no answer in time");
   f.stored_s = watch.elapsed().value();
   f.client_cpu_s = bench::processor_seconds() - cpu;
-  const auto& latencies = window.latencies_ms();
-  f.ack_p50_ms = at(latencies, 0.5);
-  f.ack_p99_ms = at(latencies, 0.99);
-  f.ack_max_ms = at(latencies, 1);
+  f.answers = window.times();
   f.busy = joules.stats().busy_answers + samples.stats().busy_answers;
   if (!window.fault().empty()) return base::io_error("store events", o.directory, window.fault());
   return base::ok_status();
@@ -277,18 +234,8 @@ base::Status load_here(const Options& o, Figures& f) {
   return store.seal() ? base::ok_status() : base::io_error("seal", o.directory, "the engine cannot");
 }
 
-base::Status read_back(const Options& o, Figures& f) {
-  PJ_ASSIGN(const auto store, bus::StoreReader::open(base::posix_env(), o.directory));
-  f.stored_rows = store.rows(bus::Table::kSamples);
-  return store.scan({bus::Table::kJoules, {"energy_uj"}, {}}, [&](const bus::Batch& b) {
-    f.stored_rows += b.rows;
-    for (const auto e : b.columns[0].ints) f.stored_uj += e;
-    return base::ok_status();
-  });
-}
-
 void print(const Options& o, const Figures& f) {
-  const auto events = static_cast<double>(f.events);
+  const auto events = static_cast<double>(f.sent.events);
   const auto bytes = static_cast<double>(f.server.block_bytes);
   const char* form =
       o.json ? "{\"events\": %llu, \"stored_events_per_s\": %.0f, \"mb_per_s\": %.1f, \"ack_p50_ms\": %.2f, "
@@ -300,9 +247,10 @@ void print(const Options& o, const Figures& f) {
                "seconds per million: client %.4f, server %.4f; busy %llu times; %.2f bytes per event, share "
                "copied "
                "once more in the server %.5f; reading paused %llu times\n";
-  std::printf(form, static_cast<unsigned long long>(f.events), events / f.stored_s, bytes / f.stored_s * 1e-6,
-              f.ack_p50_ms, f.ack_p99_ms, f.ack_max_ms, f.client_cpu_s / events * 1e6,
-              f.server.cpu_s / events * 1e6, static_cast<unsigned long long>(f.busy), bytes / events,
+  std::printf(form, static_cast<unsigned long long>(f.sent.events), events / f.stored_s,
+              bytes / f.stored_s * 1e-6, f.answers.p50_ms, f.answers.p99_ms, f.answers.max_ms,
+              f.client_cpu_s / events * 1e6, f.server.cpu_s / events * 1e6,
+              static_cast<unsigned long long>(f.busy), bytes / events,
               static_cast<double>(f.server.copied_bytes) / std::max(bytes, 1.0),
               static_cast<unsigned long long>(f.server.pauses));
 }
@@ -316,16 +264,7 @@ bool parse(int argc, char** argv, Options& o) {
       continue;
     }
     ++i;
-    if (a == "--directory" && !value.empty()) {
-      o.directory = value;
-    } else if (a == "--durability" && (value == "durable" || value == "buffered")) {
-      o.durability = value == "durable" ? bus::Durability::kDurable : bus::Durability::kBuffered;
-    } else if (const auto n = base::parse_int(value); n && *n > 0 && (a == "--events" || a == "--seed")) {
-      if (a == "--events") o.stream.events = *n;
-      if (a == "--seed") o.stream.seed = static_cast<std::uint64_t>(*n);
-    } else {
-      return false;
-    }
+    if (!bench::set_ingest_option(a, value, o)) return false;
   }
   return true;
 }
@@ -334,6 +273,7 @@ bool parse(int argc, char** argv, Options& o) {
 
 int main(int argc, char** argv) {
   Options o;
+  o.directory = (std::filesystem::temp_directory_path() / "perjoule-bench-wire").string();
   if (!parse(argc, argv, o)) {
     std::fprintf(stderr,
                  "bus_wire [--events N] [--seed S] [--directory DIR] [--durability durable|buffered] "
@@ -344,13 +284,9 @@ int main(int argc, char** argv) {
   std::filesystem::remove_all(o.directory);
   Figures f;
   base::Status done = o.same_process ? load_here(o, f) : load_through_child(o, f);
-  if (done.ok()) done = read_back(o, f);
+  if (done.ok()) done = bench::read_back(o.directory, f.found);
   std::filesystem::remove_all(o.directory);
   if (!done.ok()) return std::fprintf(stderr, "bus_wire: %s\n", done.error().message().c_str()), 3;
   print(o, f);
-  if (f.stored_uj == f.sent_uj && f.stored_rows == f.events) return 0;
-  std::fprintf(stderr, "bus_wire: %llu rows and %lld uJ sent, %llu rows and %lld uJ found\n",
-               static_cast<unsigned long long>(f.events), static_cast<long long>(f.sent_uj),
-               static_cast<unsigned long long>(f.stored_rows), static_cast<long long>(f.stored_uj));
-  return 1;
+  return bench::is_equal("bus_wire", f.sent, f.found.sums) ? 0 : 1;
 }
