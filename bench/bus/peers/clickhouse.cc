@@ -1,13 +1,12 @@
 // ClickHouse as the library chdb, opened at run time: blocks of at least one million rows in the Native
 // format by streaming inserts, each a part fsynced with its directory before the insert returns. The
 // interface's part that is used is declared here.
-#include <dlfcn.h>
-
 #include <array>
 #include <chrono>
 #include <cstring>
 #include <thread>
 
+#include "base/shared_library.hpp"
 #include "bench/bus/peers/loader_pool.hpp"
 #include "bench/bus/peers/peer.hpp"
 #include "bench/bus/peers/sql.hpp"
@@ -32,26 +31,18 @@ struct Library {
   void (*destroy_insert)(Handle) = nullptr;
 };
 
-template <class F>
-void find(void* library, const char* name, F& function, std::string& absent) {
-  function = reinterpret_cast<F>(::dlsym(library, name));
-  if (function == nullptr) absent += std::string(absent.empty() ? "" : ", ") + name;
-}
-
-std::string fill(void* handle, Library& out) {
-  std::string absent;
-  find(handle, "chdb_connect", out.connect, absent);
-  find(handle, "chdb_query_n", out.query, absent);
-  find(handle, "chdb_destroy_query_result", out.destroy_result, absent);
-  find(handle, "chdb_result_buffer", out.buffer, absent);
-  find(handle, "chdb_result_length", out.length, absent);
-  find(handle, "chdb_result_error", out.error, absent);
-  find(handle, "chdb_stream_insert", out.insert, absent);
-  find(handle, "chdb_stream_insert_error", out.insert_error, absent);
-  find(handle, "chdb_stream_append", out.append, absent);
-  find(handle, "chdb_stream_done", out.done, absent);
-  find(handle, "chdb_destroy_insert_stream", out.destroy_insert, absent);
-  return absent;
+void fill(base::SharedLibrary& library, Library& out) {
+  library.find("chdb_connect", out.connect);
+  library.find("chdb_query_n", out.query);
+  library.find("chdb_destroy_query_result", out.destroy_result);
+  library.find("chdb_result_buffer", out.buffer);
+  library.find("chdb_result_length", out.length);
+  library.find("chdb_result_error", out.error);
+  library.find("chdb_stream_insert", out.insert);
+  library.find("chdb_stream_insert_error", out.insert_error);
+  library.find("chdb_stream_append", out.append);
+  library.find("chdb_stream_done", out.done);
+  library.find("chdb_destroy_insert_stream", out.destroy_insert);
 }
 
 constexpr const char* kJoules =
@@ -368,12 +359,12 @@ class Clickhouse final : public Peer {
 
 base::Result<std::unique_ptr<Peer>> make_clickhouse(const PeerOptions& options) {
   constexpr const char* kHint = "Type: ./dev bench bus_peers, which fetches it";
-  void* handle = ::dlopen(options.chdb_library.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (handle == nullptr) return base::missing("open ClickHouse", options.chdb_library, ::dlerror(), kHint);
+  base::SharedLibrary opened(options.chdb_library);
+  if (!opened.is_open()) return base::missing("open ClickHouse", options.chdb_library, opened.why(), kHint);
   Library library;
-  const std::string absent = fill(handle, library);
-  if (!absent.empty())
-    return base::missing("open ClickHouse", options.chdb_library, "it has no " + absent, kHint);
+  fill(opened, library);
+  if (!opened.absent().empty())
+    return base::missing("open ClickHouse", options.chdb_library, "it has no " + opened.absent(), kHint);
   return std::unique_ptr<Peer>(new Clickhouse(library, options));
 }
 

@@ -1,11 +1,10 @@
 // DuckDB by its C interface, opened at run time: two connections append data chunks of 2,048 rows, each in a
 // transaction of about two million rows; CHECKPOINT at the end. The interface's part that is used is declared
 // here from its documented layout.
-#include <dlfcn.h>
-
 #include <array>
 #include <cstring>
 
+#include "base/shared_library.hpp"
 #include "bench/bus/peers/loader_pool.hpp"
 #include "bench/bus/peers/peer.hpp"
 #include "bench/bus/peers/sql.hpp"
@@ -59,39 +58,31 @@ struct Library {
   const char* (*version)() = nullptr;
 };
 
-template <class F>
-void find(void* library, const char* name, F& function, std::string& absent) {
-  function = reinterpret_cast<F>(::dlsym(library, name));
-  if (function == nullptr) absent += std::string(absent.empty() ? "" : ", ") + name;
-}
-
-std::string fill(void* handle, Library& out) {
-  std::string absent;
-  find(handle, "duckdb_open_ext", out.open, absent);
-  find(handle, "duckdb_close", out.close, absent);
-  find(handle, "duckdb_connect", out.connect, absent);
-  find(handle, "duckdb_disconnect", out.disconnect, absent);
-  find(handle, "duckdb_query", out.query, absent);
-  find(handle, "duckdb_destroy_result", out.destroy_result, absent);
-  find(handle, "duckdb_result_error", out.result_error, absent);
-  find(handle, "duckdb_column_type", out.column_type, absent);
-  find(handle, "duckdb_fetch_chunk", out.fetch_chunk, absent);
-  find(handle, "duckdb_data_chunk_get_size", out.chunk_size, absent);
-  find(handle, "duckdb_data_chunk_get_vector", out.chunk_vector, absent);
-  find(handle, "duckdb_vector_get_data", out.vector_data, absent);
-  find(handle, "duckdb_destroy_data_chunk", out.destroy_chunk, absent);
-  find(handle, "duckdb_create_logical_type", out.logical_type, absent);
-  find(handle, "duckdb_destroy_logical_type", out.destroy_type, absent);
-  find(handle, "duckdb_create_data_chunk", out.create_chunk, absent);
-  find(handle, "duckdb_data_chunk_reset", out.reset_chunk, absent);
-  find(handle, "duckdb_data_chunk_set_size", out.set_size, absent);
-  find(handle, "duckdb_appender_create", out.create_appender, absent);
-  find(handle, "duckdb_append_data_chunk", out.append_chunk, absent);
-  find(handle, "duckdb_appender_flush", out.flush, absent);
-  find(handle, "duckdb_appender_destroy", out.destroy_appender, absent);
-  find(handle, "duckdb_appender_error", out.appender_error, absent);
-  find(handle, "duckdb_library_version", out.version, absent);
-  return absent;
+void fill(base::SharedLibrary& library, Library& out) {
+  library.find("duckdb_open_ext", out.open);
+  library.find("duckdb_close", out.close);
+  library.find("duckdb_connect", out.connect);
+  library.find("duckdb_disconnect", out.disconnect);
+  library.find("duckdb_query", out.query);
+  library.find("duckdb_destroy_result", out.destroy_result);
+  library.find("duckdb_result_error", out.result_error);
+  library.find("duckdb_column_type", out.column_type);
+  library.find("duckdb_fetch_chunk", out.fetch_chunk);
+  library.find("duckdb_data_chunk_get_size", out.chunk_size);
+  library.find("duckdb_data_chunk_get_vector", out.chunk_vector);
+  library.find("duckdb_vector_get_data", out.vector_data);
+  library.find("duckdb_destroy_data_chunk", out.destroy_chunk);
+  library.find("duckdb_create_logical_type", out.logical_type);
+  library.find("duckdb_destroy_logical_type", out.destroy_type);
+  library.find("duckdb_create_data_chunk", out.create_chunk);
+  library.find("duckdb_data_chunk_reset", out.reset_chunk);
+  library.find("duckdb_data_chunk_set_size", out.set_size);
+  library.find("duckdb_appender_create", out.create_appender);
+  library.find("duckdb_append_data_chunk", out.append_chunk);
+  library.find("duckdb_appender_flush", out.flush);
+  library.find("duckdb_appender_destroy", out.destroy_appender);
+  library.find("duckdb_appender_error", out.appender_error);
+  library.find("duckdb_library_version", out.version);
 }
 
 constexpr const char* kSchema =
@@ -333,12 +324,12 @@ class Duckdb final : public Peer {
 
 base::Result<std::unique_ptr<Peer>> make_duckdb(const PeerOptions& options) {
   constexpr const char* kHint = "Type: ./dev duckdb";
-  void* handle = ::dlopen(options.duckdb_library.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (handle == nullptr) return base::missing("open DuckDB", options.duckdb_library, ::dlerror(), kHint);
+  base::SharedLibrary opened(options.duckdb_library);
+  if (!opened.is_open()) return base::missing("open DuckDB", options.duckdb_library, opened.why(), kHint);
   Library library;
-  const std::string absent = fill(handle, library);
-  if (!absent.empty())
-    return base::missing("open DuckDB", options.duckdb_library, "it has no " + absent, kHint);
+  fill(opened, library);
+  if (!opened.absent().empty())
+    return base::missing("open DuckDB", options.duckdb_library, "it has no " + opened.absent(), kHint);
   return std::unique_ptr<Peer>(new Duckdb(library, options));
 }
 
