@@ -10,6 +10,7 @@
 #include "answers/store_view.hpp"
 #include "base/text.hpp"
 #include "base/time.hpp"
+#include "math/percentile.hpp"
 
 namespace perjoule::answers {
 namespace {
@@ -233,10 +234,10 @@ class Reporter {
       if (!std::isnan(ttft_ms)) ttft.push_back(ttft_ms);
     }
     ReportLatency finish() {
-      row.p50_ms = percentile(latency, 0.50), row.p95_ms = percentile(latency, 0.95);
-      row.p99_ms = percentile(latency, 0.99);
-      row.ttft_p50_ms = percentile(ttft, 0.50), row.ttft_p95_ms = percentile(ttft, 0.95);
-      row.ttft_p99_ms = percentile(ttft, 0.99);
+      row.p50_ms = math::percentile(latency, 0.50), row.p95_ms = math::percentile(latency, 0.95);
+      row.p99_ms = math::percentile(latency, 0.99);
+      row.ttft_p50_ms = math::percentile(ttft, 0.50), row.ttft_p95_ms = math::percentile(ttft, 0.95);
+      row.ttft_p99_ms = math::percentile(ttft, 0.99);
       return std::move(row);
     }
   };
@@ -469,15 +470,6 @@ double StoreReport::idle_share() const { return ratio(gpu_idle_uj, gpu_uj); }
 double StoreReport::joules_per_token() const { return ratio(serving_direct_uj, output_tokens) * 1e-6; }
 double StoreReport::joules_per_request() const {
   return latency.empty() ? energy::kAbsent : ratio(serving_direct_uj, latency[0].finished) * 1e-6;
-}
-
-double percentile(std::vector<double>& values, double p) {
-  if (values.empty()) return energy::kAbsent;
-  const double rank = std::ceil(p * static_cast<double>(values.size()));
-  const std::size_t k = std::max<std::size_t>(1, static_cast<std::size_t>(rank)) - 1;
-  const auto at = values.begin() + static_cast<std::ptrdiff_t>(std::min(k, values.size() - 1));
-  std::nth_element(values.begin(), at, values.end());
-  return *at;
 }
 
 double saved_against(const StoreReport& r, const ReportSaving& row) {

@@ -178,8 +178,6 @@ std::string uncertainty_text(std::int64_t ppm);  // "±0.25 %"; "± not known"
 // "124.7 kg", "0.3 g"; "missing" for NaN.
 std::string grams_text(double grams);
 
-// Nearest rank: the smallest value with at least p of all at or below it; NaN for none.
-double percentile(std::vector<double>& values, double p);
 // Site energy that the policy of the row's group saved against `row`, as a share of the row's; NaN for the
 // policy itself and for a row whose group has no policy.
 double saved_against(const StoreReport& r, const ReportSaving& row);

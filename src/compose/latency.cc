@@ -1,19 +1,11 @@
 #include "compose/latency.hpp"
 
 #include <algorithm>
-#include <cmath>
+
+#include "math/percentile.hpp"
 
 namespace perjoule::compose {
 namespace {
-
-// Nearest rank: the smallest value with at least p of all values at or below it. Reorders `values`.
-double percentile(std::vector<double>& values, double p) {
-  if (values.empty()) return 0.0;
-  const auto rank = static_cast<std::size_t>(std::ceil(p * static_cast<double>(values.size())));
-  const auto at = values.begin() + static_cast<std::ptrdiff_t>(std::max<std::size_t>(rank, 1) - 1);
-  std::nth_element(values.begin(), at, values.end());
-  return *at;
-}
 
 double ms_between(base::TimePoint a, base::TimePoint b) { return static_cast<double>(b.ns - a.ns) * 1e-6; }
 
@@ -44,13 +36,14 @@ LatencySummary LatencyLog::summary_from(std::size_t first) const {
     out.missed += times_[i].met ? 0 : 1;
   }
   out.finished = static_cast<std::int64_t>(latency.size());
-  out.p50_ms = percentile(latency, 0.50);
-  out.p95_ms = percentile(latency, 0.95);
-  out.p99_ms = percentile(latency, 0.99);
-  out.ttft_p50_ms = percentile(ttft, 0.50);
-  out.ttft_p95_ms = percentile(ttft, 0.95);
-  out.ttft_p99_ms = percentile(ttft, 0.99);
-  out.gap_p95_ms = percentile(gap, 0.95);
+  if (latency.empty()) return out;
+  out.p50_ms = math::percentile(latency, 0.50);
+  out.p95_ms = math::percentile(latency, 0.95);
+  out.p99_ms = math::percentile(latency, 0.99);
+  out.ttft_p50_ms = math::percentile(ttft, 0.50);
+  out.ttft_p95_ms = math::percentile(ttft, 0.95);
+  out.ttft_p99_ms = math::percentile(ttft, 0.99);
+  out.gap_p95_ms = math::percentile(gap, 0.95);
   return out;
 }
 
