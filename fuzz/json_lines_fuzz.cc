@@ -9,7 +9,7 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   namespace bus = perjoule::bus;
   if (size == 0) return 0;
-  const auto table = static_cast<bus::Table>(data[0] % bus::kTableCount);
+  const auto table = static_cast<bus::Table>(data[0] % bus::kEventTables);
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
   const auto rows = perjoule::api::read_json_lines(table, text, "source", 1);
   if (!rows.ok()) return 0;

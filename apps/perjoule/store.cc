@@ -256,7 +256,7 @@ void add_query(CommandLine& line) {
                 {"perjoule query 'select count(*) from joules'",
                  "perjoule query 'select share, sum(energy_uj) from joules group by 1' --json",
                  "perjoule query 'select * from requests order by energy_uj desc limit 5' --format csv"}});
-  line.sql(c.add_option("sql", args->sql, "one reading statement")->required(), bus::table_names());
+  line.sql(c.add_option("sql", args->sql, "one reading statement")->required(), bus::all_table_names());
   line.words(c.add_option("--format", args->format, "table, csv or json")->capture_default_str(), "FORMAT",
              {"table", "csv", "json"});
   c.add_flag("--json", args->json, "one JSON document");

@@ -118,7 +118,7 @@ class Session {
   }
 
   base::Status make_views(const bus::StoreReader& store) {
-    for (const std::string& table : bus::table_names()) {
+    for (const std::string& table : bus::all_table_names()) {
       const std::string files = files_of(store, table);
       if (files == "[]") continue;
       // DuckDB reads the files' ends here, so what it refuses is the store.

@@ -139,7 +139,7 @@ Response Receiver::take_otlp(const Request& request) {
 }
 
 Response Receiver::take_json_lines(const Request& request) {
-  const auto table = bus::find_table(request.parameter("table"));
+  const auto table = bus::find_event_table(request.parameter("table"));
   if (!table) {
     const std::string wrong(request.parameter("table"));
     return error_response(404, base::bad_input("store rows", wrong, "there is no such table",

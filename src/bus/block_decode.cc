@@ -275,7 +275,7 @@ base::Status BlockView::load() {
     return damaged(8, "its header's checksum does not fit");
   if (head.version != kBlockVersion)
     return damaged(kFrom, "it has format " + std::to_string(head.version) + ", this perjoule reads 1");
-  if (head.table >= kTableCount || head.columns != schema_of(static_cast<Table>(head.table)).columns.size())
+  if (head.table >= kEventTables || head.columns != schema_of(static_cast<Table>(head.table)).columns.size())
     return damaged(kFrom + 2, "it is of no table that this perjoule knows");
   if (head.rows == 0 || head.rows > kMaxBlockRows)
     return damaged(kFrom + 4, "its number of rows is out of range");

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <thread>
 
 #include "base/assert.hpp"
@@ -34,7 +35,14 @@ struct Waiting {
 class EngineImpl final : public Engine {
  public:
   EngineImpl(base::Env& env, std::string directory, EngineOptions options, std::optional<StoreLock> lock)
-      : env_(env), directory_(std::move(directory)), options_(std::move(options)), lock_(std::move(lock)) {}
+      : env_(env),
+        directory_(std::move(directory)),
+        options_(std::move(options)),
+        lock_(std::move(lock)),
+        sealer_(env, directory_,
+                {options_.sort_rows, options_.group_rows, options_.encoding,
+                 options_.threads ? options_.seal_threads : 1}),
+        rollups_(env, directory_, options_.rollups) {}
 
   ~EngineImpl() override {
     {
@@ -45,6 +53,7 @@ class EngineImpl final : public Engine {
     wake_keeper_.notify_all();
     if (writer_.joinable()) writer_.join();
     if (keeper_.joinable()) keeper_.join();
+    (void)remove_replaced(0).ok();  // what is left is removed when the store is opened again
   }
 
   base::Status start();
@@ -94,7 +103,14 @@ class EngineImpl final : public Engine {
   std::uint64_t mark_sealed(Table table, const std::vector<TailBlock>& blocks, Manifest& manifest) const;
   void forget_sealed(Table table, std::size_t blocks, std::shared_ptr<const Manifest> manifest);
   base::Status seal_table(Table table);
+  base::Result<bool> read_unknown();
+  base::Status roll_up(bool all);
+  bool roll_up_due();
   base::Status write_manifest(const Manifest& manifest);
+  // The new manifest is on the disk: what it no longer names is removed after a while.
+  void replace_manifest(std::shared_ptr<const Manifest> manifest);
+  base::Status remove_replaced(double seconds);
+  std::optional<std::string> keep_one(std::optional<Table> due);
 
   base::Env& env_;
   const std::string directory_;
@@ -113,14 +129,15 @@ class EngineImpl final : public Engine {
   std::array<std::uint64_t, kTableCount> tail_rows_{};
   EngineStats stats_;
   bool closing_ = false, stopped_ = false;
-  BlockMerge& merge_of(Table table) {
-    auto& merge = merges_[static_cast<std::size_t>(table)];
-    if (merge == nullptr) merge = std::make_unique<BlockMerge>(table);
-    return *merge;
-  }
 
-  std::array<std::unique_ptr<BlockMerge>, kTableCount> merges_;  // of the one who seals
-  std::mutex sealing_;                                           // held by the one who seals
+  std::mutex sealing_;  // held by the one who seals: of the two members below
+  Sealer sealer_;
+  RollupKeeper rollups_;
+  struct Replaced {
+    std::string file;
+    base::Stopwatch since;
+  };
+  std::vector<Replaced> replaced_;  // of mutex_
   std::mutex log_io_;  // by the one who writes to the log or syncs it
 
   std::thread writer_, keeper_;
@@ -148,7 +165,7 @@ base::Status EngineImpl::load_manifest() {
   for (const auto& [source, last] : manifest_->sources) mark_on_disk(source, last);
   // The manifest first: from here on the folder is a store, whatever else is in it.
   PJ_TRY(write_manifest(*manifest_));
-  for (const auto& table : table_names()) PJ_TRY(env_.create_directories(directory_ + "/" + table));
+  for (const auto& table : all_table_names()) PJ_TRY(env_.create_directories(directory_ + "/" + table));
   return base::ok_status();
 }
 
@@ -175,7 +192,7 @@ base::Status EngineImpl::recover() {
 
 // What a writer left that died between a file and the manifest that would have named it.
 base::Status EngineImpl::remove_strays() const {
-  for (const auto& table : table_names()) {
+  for (const auto& table : all_table_names()) {
     PJ_ASSIGN(const auto names, env_.list(directory_ + "/" + table));
     for (const auto& name : names) {
       const std::string file = table + "/" + name;
@@ -478,24 +495,22 @@ base::Status EngineImpl::seal_table(Table table) {
   const auto after = std::make_shared<Manifest>(*snapshot().manifest);
   TableMark& mark = after->tables.at(std::string(schema_of(table).name));
   ++mark.parts;
-  PJ_ASSIGN(auto segment,
-            seal_blocks(env_, directory_, table, blocks, mark.parts,
-                        {options_.sort_rows, options_.group_rows, options_.encoding}, merge_of(table)));
-  const std::uint64_t bytes = segment.summary.bytes;
-  after->segments.push_back(std::move(segment));
+  PJ_ASSIGN(const auto segment, sealer_.seal(table, blocks, mark.parts));
+  after->segments.push_back(segment);
   sort_segments(*after);
   const std::uint64_t needed = mark_sealed(table, blocks, *after);
   PJ_TRY(write_manifest(*after));
   forget_sealed(table, blocks.size(), after);
+  rollups_.take(segment, sealer_, *after);
   {
     const Lock lock(mutex_);
-    stats_.sealed_bytes += bytes;
+    stats_.sealed_bytes += segment.summary.bytes;
   }
   return log_->release(needed);
 }
 
 base::Status EngineImpl::seal_all() {
-  for (std::size_t t = 0; t < kTableCount; ++t) {
+  for (std::size_t t = 0; t < kEventTables; ++t) {
     std::uint64_t rows = 0;
     {
       const Lock lock(mutex_);
@@ -505,7 +520,85 @@ base::Status EngineImpl::seal_all() {
     for (std::uint64_t done = 0; done < rows; done += options_.seal_rows)
       PJ_TRY(seal_table(static_cast<Table>(t)));
   }
+  for (bool more = true; more;) {
+    PJ_ASSIGN(more, read_unknown());
+  }
+  return roll_up(true);
+}
+
+// One segment that a writer sealed which died before its rollups. False: there is none.
+base::Result<bool> EngineImpl::read_unknown() {
+  const std::lock_guard sealing(sealing_);
+  const auto manifest = snapshot().manifest;
+  const SegmentEntry* const unknown = rollups_.next_unknown(*manifest);
+  if (unknown == nullptr) return false;
+  PJ_TRY(rollups_.take_from_file(*unknown));
+  return true;
+}
+
+base::Status EngineImpl::roll_up(bool all) {
+  const std::lock_guard sealing(sealing_);
+  if (rollups_.empty()) return base::ok_status();
+  const auto after = std::make_shared<Manifest>(*snapshot().manifest);
+  PJ_TRY(rollups_.write(*after, all));
+  PJ_TRY(write_manifest(*after));
+  rollups_.written();
+  replace_manifest(after);
   return base::ok_status();
+}
+
+bool EngineImpl::roll_up_due() {
+  const std::lock_guard sealing(sealing_);
+  return rollups_.due();
+}
+
+void EngineImpl::replace_manifest(std::shared_ptr<const Manifest> manifest) {
+  std::set<std::string> names;
+  for (const auto& e : manifest->segments) names.insert(e.file);
+  const Lock lock(mutex_);
+  for (const auto& e : manifest_->segments) {
+    if (!names.contains(e.file)) replaced_.push_back({e.file, {}});
+  }
+  manifest_ = std::move(manifest);
+}
+
+base::Status EngineImpl::remove_replaced(double seconds) {
+  std::vector<std::string> files;
+  {
+    const Lock lock(mutex_);
+    std::erase_if(replaced_, [&](const Replaced& r) {
+      const bool old = r.since.elapsed() >= base::Seconds(seconds);
+      if (old) files.push_back(r.file);
+      return old;
+    });
+  }
+  for (const auto& file : files) PJ_TRY(env_.remove(directory_ + "/" + file));
+  return base::ok_status();
+}
+
+// One piece of the keeper's work. Nothing: there is none to do; else the fault, or an empty text.
+std::optional<std::string> EngineImpl::keep_one(std::optional<Table> due) {
+  const auto outcome = [](const base::Status& done) {
+    return done.ok() ? std::string{} : done.error().message();
+  };
+  (void)remove_replaced(options_.replaced_seconds).ok();  // a file that stays is removed at the next opening
+  // Sums that are due come before rows that are, so that they do not pile up.
+  const bool roll = roll_up_due();
+  if (due && !roll) {
+    std::string fault = outcome(seal_table(*due));
+    const Lock lock(mutex_);
+    return stats_.sealing_fault = fault;
+  }
+  auto done = base::Result<bool>(true);
+  if (roll) {
+    const base::Status rolled = roll_up(false);
+    if (!rolled.ok()) done = rolled.error();
+  } else {
+    done = read_unknown();
+  }
+  if (done.ok() && !*done) return std::nullopt;
+  const Lock lock(mutex_);
+  return stats_.rollup_fault = done.ok() ? std::string{} : done.error().message();
 }
 
 void EngineImpl::keep_loop() {
@@ -517,16 +610,15 @@ void EngineImpl::keep_loop() {
     (void)log_->prepare().ok();
     lock.lock();
     const auto due = due_table();
-    if (!due) {
+    lock.unlock();
+    const auto fault = keep_one(due);
+    lock.lock();
+    if (!fault) {
       wake_keeper_.wait_for(lock, std::chrono::milliseconds(200));
       continue;
     }
-    lock.unlock();
-    const base::Status sealed = seal_table(*due);
-    lock.lock();
-    stats_.sealing_fault = sealed.ok() ? std::string{} : sealed.error().message();
     // A full disk may get room again; nothing is lost meanwhile, the log has it.
-    if (!sealed.ok()) wake_keeper_.wait_for(lock, std::chrono::seconds(1), [&] { return closing_; });
+    if (!fault->empty()) wake_keeper_.wait_for(lock, std::chrono::seconds(1), [&] { return closing_; });
   }
 }
 

@@ -18,6 +18,7 @@
 #include "bus/log_writer.hpp"
 #include "bus/manifest.hpp"
 #include "bus/parquet_writer.hpp"
+#include "bus/rollup_keeper.hpp"
 #include "bus/tail.hpp"
 
 namespace perjoule::bus {
@@ -43,6 +44,10 @@ struct EngineOptions {
   std::size_t sort_rows = std::size_t{1} << 19;
   std::size_t group_rows = std::size_t{1} << 18;  // rows of a Parquet row group
   EncodingOptions encoding;
+  unsigned seal_threads = 2;  // that merge and encode; 1 without `threads`
+  RollupOptions rollups;
+  // Files that a newer one replaced stay so long for readers that know an older manifest.
+  double replaced_seconds = 60;
   bool threads = true;
   bool lock = true;  // against a second writer; false for an Env that is not the machine's files
 };
@@ -73,6 +78,7 @@ struct EngineStats {
   std::uint64_t sources = 0;
   std::string stopped;        // why it writes no more, else empty
   std::string sealing_fault;  // why sealing does not get on, else empty
+  std::string rollup_fault;   // why rollups do not, else empty; questions then read the rows
 };
 
 // A tail block without bytes is read from the log, and kMissing once it has been sealed: take a new snapshot
@@ -102,7 +108,7 @@ class Engine {
   virtual void submit(std::string block, Durability durability, Done done) = 0;
   // Waits for the answer.
   Receipt store(std::string block, Durability durability = Durability::kDurable);
-  // Seals everything that was stored before the call.
+  // Seals everything that was stored before the call, and brings the rollups up to it.
   virtual base::Status seal_all() = 0;
   virtual std::uint64_t stored_through(std::string_view source) const = 0;
   virtual Snapshot snapshot() const = 0;

@@ -17,6 +17,7 @@ constexpr std::string_view kHead = "{\"xxh3_128\":\"";
 constexpr std::string_view kMiddle = "\",\"manifest\":";
 constexpr std::string_view kTail = "}\n";
 constexpr std::size_t kHashDigits = 32;
+constexpr std::int64_t kAlways = TableMark{}.kept_from_ns;
 
 Json json_of(const SegmentEntry& e) {
   Json j{{"table", e.table},
@@ -32,6 +33,8 @@ Json json_of(const SegmentEntry& e) {
     j["first_ns"] = e.summary.time.first_ns;
     j["last_ns"] = e.summary.time.last_ns;
   }
+  if (e.energy_uj) j["energy_uj"] = *e.energy_uj;
+  if (e.rolled_up) j["rolled_up"] = true;
   return j;
 }
 
@@ -69,6 +72,15 @@ bool get(const Json& j, const char* key, T& out) {
   return true;
 }
 
+// Absent is fine, another kind of value is not.
+bool get_optional(const Json& j, const char* key, std::optional<std::int64_t>& out) {
+  std::int64_t value = 0;
+  if (!j.contains(key)) return true;
+  if (!get(j, key, value)) return false;
+  out = value;
+  return true;
+}
+
 bool read_segment(const Json& j, int format_version, SegmentEntry& e) {
   auto& s = e.summary;
   if (!j.is_object() || !get(j, "table", e.table) || !get(j, "file", e.file) || !get(j, "rows", s.rows) ||
@@ -80,7 +92,8 @@ bool read_segment(const Json& j, int format_version, SegmentEntry& e) {
   if (format_version >= 2 && !has_tail) return false;
   if (!has_tail) s.tail = {};
   s.time.known = get(j, "first_ns", s.time.first_ns) && get(j, "last_ns", s.time.last_ns);
-  return true;
+  return get_optional(j, "energy_uj", e.energy_uj) &&
+         (!j.contains("rolled_up") || get(j, "rolled_up", e.rolled_up));
 }
 
 // What only an engine's store has; a store that was written at once has none of it.
@@ -89,8 +102,10 @@ Json log_json(const Manifest& m) {
          {"group", m.log.group},
          {"tables", Json::object()},
          {"sources", Json::object()}};
-  for (const auto& [name, t] : m.tables)
-    j["tables"][name] = Json{{"sealed_entry", t.sealed_entry}, {"parts", t.parts}};
+  for (const auto& [name, t] : m.tables) {
+    Json& mark = j["tables"][name] = Json{{"sealed_entry", t.sealed_entry}, {"parts", t.parts}};
+    if (t.kept_from_ns != kAlways) mark["kept_from_ns"] = t.kept_from_ns;
+  }
   for (const auto& [source, last] : m.sources) j["sources"][source] = last;
   return j;
 }
@@ -101,7 +116,8 @@ bool read_log_part(const Json& j, Manifest& m) {
   if (m.log.segment == 0 || tables == j.end() || !tables->is_object()) return false;
   for (const auto& [name, t] : tables->items()) {
     TableMark& mark = m.tables[name];
-    if (!find_table(name) || !get(t, "sealed_entry", mark.sealed_entry) || !get(t, "parts", mark.parts))
+    if (!find_table(name) || !get(t, "sealed_entry", mark.sealed_entry) || !get(t, "parts", mark.parts) ||
+        (t.contains("kept_from_ns") && !get(t, "kept_from_ns", mark.kept_from_ns)))
       return false;
   }
   if (sources == j.end() || !sources->is_object()) return false;
@@ -110,6 +126,29 @@ bool read_log_part(const Json& j, Manifest& m) {
     m.sources[source] = last.get<std::uint64_t>();
   }
   return true;
+}
+
+Json dropped_json(const Manifest& m) {
+  Json j = Json::array();
+  for (const auto& d : m.dropped) {
+    Json& one = j.emplace_back(Json{{"table", d.table},
+                                    {"files", d.files},
+                                    {"rows", d.rows},
+                                    {"first_ns", d.first_ns},
+                                    {"last_ns", d.last_ns}});
+    if (d.energy_uj) one["energy_uj"] = *d.energy_uj;
+  }
+  return j;
+}
+
+bool read_dropped(const Json& j, Manifest& m) {
+  if (!j.is_array()) return false;
+  return std::all_of(j.begin(), j.end(), [&](const Json& one) {
+    DroppedRows& d = m.dropped.emplace_back();
+    return one.is_object() && get(one, "table", d.table) && find_table(d.table) &&
+           get(one, "files", d.files) && get(one, "rows", d.rows) && get(one, "first_ns", d.first_ns) &&
+           get(one, "last_ns", d.last_ns) && get_optional(one, "energy_uj", d.energy_uj);
+  });
 }
 
 bool read_body(const Json& j, Manifest& m) {
@@ -123,6 +162,8 @@ bool read_body(const Json& j, Manifest& m) {
   for (const auto& s : *segments) {
     if (!read_segment(s, m.format_version, m.segments.emplace_back())) return false;
   }
+  const auto dropped = j.find("dropped");
+  if (dropped != j.end() && !read_dropped(*dropped, m)) return false;
   const auto log = j.find("log");
   return log == j.end() || (log->is_object() && read_log_part(*log, m));
 }
@@ -141,6 +182,7 @@ std::string to_json(const Manifest& manifest) {
   for (const auto& [key, value] : manifest.meta) j["meta"][key] = value;
   j["segments"] = Json::array();
   for (const auto& e : manifest.segments) j["segments"].push_back(json_of(e));
+  if (!manifest.dropped.empty()) j["dropped"] = dropped_json(manifest);
   if (!manifest.tables.empty()) j["log"] = log_json(manifest);
   // Invalid UTF-8 in a meta value is replaced, not a reason to lose a store.
   const std::string body = j.dump(1, ' ', false, Json::error_handler_t::replace);

@@ -4,7 +4,9 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,12 +24,25 @@ struct SegmentEntry {
   std::string table;
   std::string file;  // relative to the store: "joules/part-000001.parquet"
   FileSummary summary;
+  bool rolled_up = false;  // its rows are in the rollups too (rollup.hpp)
+  // Sum of that column, where there is one and it fits; of files that an engine sealed.
+  std::optional<std::int64_t> energy_uj = {};
 };
 
 // How far a table is in sealed files.
 struct TableMark {
   std::uint64_t sealed_entry = 0;  // blocks of the log up to this one are
   std::uint64_t parts = 0;         // files numbered so far
+  // Rows before this time may have been dropped for their age.
+  std::int64_t kept_from_ns = std::numeric_limits<std::int64_t>::min();
+};
+
+// Files of one table that were dropped for their age.
+struct DroppedRows {
+  std::string table;
+  std::uint64_t files = 0, rows = 0;
+  std::int64_t first_ns = 0, last_ns = 0;
+  std::optional<std::int64_t> energy_uj;  // as in SegmentEntry
 };
 
 struct Manifest {
@@ -38,6 +53,7 @@ struct Manifest {
   LogStart log;                                  // where a reader of the log begins
   std::map<std::string, TableMark> tables;       // of an engine's store
   std::map<std::string, std::uint64_t> sources;  // last number of each that was on the disk
+  std::vector<DroppedRows> dropped;              // oldest first
 };
 
 // By table and part, not by the time of sealing.

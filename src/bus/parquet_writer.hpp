@@ -17,7 +17,7 @@
 
 namespace perjoule::bus {
 
-inline constexpr int kFormatVersion = 2;
+inline constexpr int kFormatVersion = 3;
 inline constexpr std::string_view kVersionKey = "perjoule.format_version";
 inline constexpr std::string_view kTableKey = "perjoule.table";
 // Readers refuse larger row groups, so that a damaged count cannot ask for any memory.

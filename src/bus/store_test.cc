@@ -155,7 +155,7 @@ std::vector<std::string> read_all(const StoreReader& store, TimeWindow w = {}) {
 std::vector<std::string> expected(std::size_t n) {
   base::SymbolTable s;
   RowMaker make(s, 7);
-  std::array<std::vector<std::string>, kTableCount> tables;
+  std::array<std::vector<std::string>, kEventTables> tables;
   for (std::size_t i = 0; i < n; ++i) {
     tables[0].push_back(show(s, make.meter()));
     tables[1].push_back(show(s, make.joule()));
@@ -181,7 +181,7 @@ TEST_F(StoreTest, EveryTableReadsBackAsWritten) {
     EXPECT_TRUE(store->manifest().complete);
     EXPECT_EQ(store->manifest().meta.at("scenario"), "[site]\n");
     EXPECT_EQ(store->rows(Table::kJoules), n);
-    EXPECT_EQ(store->manifest().segments.size(), kTableCount * std::max<std::size_t>(1, (n + 63) / 64));
+    EXPECT_EQ(store->manifest().segments.size(), kEventTables * std::max<std::size_t>(1, (n + 63) / 64));
   }
 }
 
@@ -398,13 +398,13 @@ TEST_F(StoreTest, AfterAnyFailingOperationEarlierSegmentsAreReadable) {
     EXPECT_FALSE(store->manifest().complete);
     for (const auto& f : store->verify()) EXPECT_FALSE(f.damage) << n << f.file << f.why;
     // A prefix of each table: whole segments of 64 rows, or all 150.
-    for (std::size_t t = 0; t < kTableCount; ++t) {
+    for (std::size_t t = 0; t < kEventTables; ++t) {
       const auto rows = store->rows(static_cast<Table>(t));
       EXPECT_TRUE(rows % 64 == 0 || rows == 150) << rows;
     }
     const auto lines = read_all(*store);
     std::size_t at_line = 0;
-    for (std::size_t t = 0; t < kTableCount; ++t) {
+    for (std::size_t t = 0; t < kEventTables; ++t) {
       for (std::size_t i = 0; i < store->rows(static_cast<Table>(t)); ++i)
         ASSERT_EQ(lines[at_line++], whole[t * 150 + i]);
     }

@@ -46,7 +46,7 @@ class StoreWriter::Impl {
     PJ_CHECK(options_.encoding.sorted_by.empty());  // rows are stored as they come
     options_.group_rows =
         std::clamp<std::size_t>(std::min(options_.group_rows, options_.segment_rows), 1, kMaxGroupRows);
-    for (std::size_t i = 0; i < kTableCount; ++i) {
+    for (std::size_t i = 0; i < kEventTables; ++i) {
       lanes_.push_back(std::make_unique<Lane>(static_cast<Table>(i), symbols, options_.group_rows));
     }
   }

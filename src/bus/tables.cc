@@ -103,6 +103,40 @@ constexpr std::array kCarbon = std::to_array<ColumnSpec>({{"t0_ns", kInt},
                                                           {"g_per_kwh", kDouble, true},
                                                           {"quality", kText},
                                                           {"source", kText, true}});
+// Rollups: sums over rows of `joules` that are equal in everything but these columns. bucket_ns is t1_ns
+// rounded down to the rollup's step.
+constexpr std::array kJoulesByConsumer = std::to_array<ColumnSpec>({{"window_ns", kInt},
+                                                                    {"bucket_ns", kInt},
+                                                                    {"tenant", kText, true},
+                                                                    {"job", kText, true},
+                                                                    {"model", kText, true},
+                                                                    {"share", kText},
+                                                                    {"quality", kText},
+                                                                    {"energy_uj", kInt},
+                                                                    {"rows", kInt}});
+constexpr std::array kJoulesByDevice = std::to_array<ColumnSpec>({{"window_ns", kInt},
+                                                                  {"bucket_ns", kInt},
+                                                                  {"device", kText, true},
+                                                                  {"phase", kText, true},
+                                                                  {"share", kText},
+                                                                  {"quality", kText},
+                                                                  {"energy_uj", kInt},
+                                                                  {"rows", kInt}});
+constexpr std::array kJoulesByKernel = std::to_array<ColumnSpec>({{"window_ns", kInt},
+                                                                  {"bucket_ns", kInt},
+                                                                  {"model", kText, true},
+                                                                  {"run", kText, true},
+                                                                  {"epoch", kText, true},
+                                                                  {"kernel", kText, true},
+                                                                  {"quality", kText},
+                                                                  {"energy_uj", kInt},
+                                                                  {"rows", kInt}});
+// The newest reading of each device and signal.
+constexpr std::array kSamplesLast = std::to_array<ColumnSpec>({{"t_ns", kInt},
+                                                               {"device", kText, true},
+                                                               {"signal", kText, true},
+                                                               {"value", kDouble, true},
+                                                               {"quality", kText}});
 
 const std::array<TableSchema, kTableCount> kSchemas{{{"meters", kMeters, 0},
                                                      {"joules", kJoules, 0},
@@ -110,7 +144,11 @@ const std::array<TableSchema, kTableCount> kSchemas{{{"meters", kMeters, 0},
                                                      {"requests", kRequests, 4},
                                                      {"jobs", kJobs, 5},
                                                      {"decisions", kDecisions, 1},
-                                                     {"carbon", kCarbon, 0}}};
+                                                     {"carbon", kCarbon, 0},
+                                                     {"joules_by_consumer", kJoulesByConsumer, 0},
+                                                     {"joules_by_device", kJoulesByDevice, 0},
+                                                     {"joules_by_kernel", kJoulesByKernel, 0},
+                                                     {"samples_last", kSamplesLast, 0}}};
 
 }  // namespace
 
@@ -123,7 +161,18 @@ std::optional<Table> find_table(std::string_view name) {
   return std::nullopt;
 }
 
+std::optional<Table> find_event_table(std::string_view name) {
+  const auto table = find_table(name);
+  return table && takes_events(*table) ? table : std::nullopt;
+}
+
 std::vector<std::string> table_names() {
+  std::vector<std::string> names = all_table_names();
+  names.resize(kEventTables);
+  return names;
+}
+
+std::vector<std::string> all_table_names() {
   std::vector<std::string> names;
   for (const auto& s : kSchemas) names.emplace_back(s.name);
   return names;

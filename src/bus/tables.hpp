@@ -1,5 +1,6 @@
-// The store's seven tables as data (names and types of the public contract), and the way from typed rows to
-// columns and back. Thread rule: schemas from any thread; a TableBuilder from the thread that interns into
+// The store's tables as data (names and types of the public contract), and the way from typed rows to columns
+// and back. Seven tables hold what sources send; the others are made of them (rollup.hpp) when they are
+// sealed, and take no events. Thread rule: schemas from any thread; a TableBuilder from the thread that interns into
 // its SymbolTable; for_each_row from the thread that interns into the table it is given. Ownership: a batch
 // taken from a builder points at the SymbolTable's characters. Units: as in energy/records.hpp.
 #pragma once
@@ -18,13 +19,31 @@
 
 namespace perjoule::bus {
 
-enum class Table : std::uint8_t { kMeters, kJoules, kSamples, kRequests, kJobs, kDecisions, kCarbon };
-inline constexpr std::size_t kTableCount = 7;
+enum class Table : std::uint8_t {
+  kMeters,
+  kJoules,
+  kSamples,
+  kRequests,
+  kJobs,
+  kDecisions,
+  kCarbon,
+  // Made of other tables:
+  kJoulesByConsumer,
+  kJoulesByDevice,
+  kJoulesByKernel,
+  kSamplesLast
+};
+inline constexpr std::size_t kEventTables = 7;  // the first ones: what sources send
+inline constexpr std::size_t kTableCount = 11;
+inline constexpr bool takes_events(Table table) { return static_cast<std::size_t>(table) < kEventTables; }
 
 const TableSchema& schema_of(Table table);
 std::optional<Table> find_table(std::string_view name);
-// The names, in the order of the enum.
+// Only one that takes events.
+std::optional<Table> find_event_table(std::string_view name);
+// The names, in the order of the enum: of the tables that take events, and of all.
 std::vector<std::string> table_names();
+std::vector<std::string> all_table_names();
 
 // Collects up to `capacity` rows of one table as columns, in the order they come.
 class TableBuilder {
