@@ -1,5 +1,5 @@
 // The event bus's own rates: durable events per second, embedded, on the stream of bench/bus/generator.hpp.
-//   bus_ingest [--events N] [--seed S] [--rows] [--seal-rows N] [--directory DIR] [--durability
+//   bus_ingest [--events N] [--of M] [--seed S] [--rows] [--seal-rows N] [--directory DIR] [--durability
 //   durable|buffered] [--json]
 // Blocks are encoded before the clock runs (a client's work) and held in memory; --rows has the encoding
 // within. The clock stops when everything is acknowledged ("stored"), and again when everything is sealed
@@ -75,11 +75,11 @@ struct Figures {
 };
 
 base::Status load(const Options& o, Figures& f) {
-  bench::Generator generator(o.stream);
+  bench::Generator generator = bench::generator_of(o);
   std::vector<std::string> blocks;
   std::vector<bench::EventBatch> batches;
   bench::BlockMaker encoder;
-  for (std::int64_t i = 0; i < generator.batches(); ++i) {
+  for (std::int64_t i = 0; i < bench::batches_of(o); ++i) {
     bench::EventBatch batch;
     generator.fill(i, batch);
     f.sent.add(batch);
@@ -163,7 +163,7 @@ int main(int argc, char** argv) {
   o.directory = (std::filesystem::temp_directory_path() / "perjoule-bench-bus").string();
   if (!parse(argc, argv, o)) {
     std::fprintf(stderr,
-                 "bus_ingest [--events N] [--seed S] [--rows] [--seal-rows N] [--directory DIR] "
+                 "bus_ingest [--events N] [--of M] [--seed S] [--rows] [--seal-rows N] [--directory DIR] "
                  "[--durability durable|buffered] [--json]\n");
     return 2;
   }

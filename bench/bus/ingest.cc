@@ -8,6 +8,16 @@
 
 namespace perjoule::bench {
 
+Generator generator_of(const IngestOptions& options) {
+  GeneratorOptions stream = options.stream;
+  stream.events = std::max(stream.events, options.of);
+  return Generator(stream);
+}
+
+std::int64_t batches_of(const IngestOptions& options) {
+  return (options.stream.events + kBatchEvents - 1) / kBatchEvents;
+}
+
 bool set_ingest_option(const std::string& name, const std::string& value, IngestOptions& options) {
   if (name == "--directory") {
     options.directory = value;
@@ -18,7 +28,8 @@ bool set_ingest_option(const std::string& name, const std::string& value, Ingest
     return value == "durable" || value == "buffered";
   }
   const auto n = base::parse_int(value);
-  if (!n || *n <= 0 || (name != "--events" && name != "--seed")) return false;
+  if (!n || *n <= 0 || (name != "--events" && name != "--of" && name != "--seed")) return false;
+  if (name == "--of") return options.of = *n, true;
   if (name == "--events") options.stream.events = *n;
   if (name == "--seed") options.stream.seed = static_cast<std::uint64_t>(*n);
   return true;

@@ -18,10 +18,15 @@ namespace perjoule::bench {
 
 struct IngestOptions {
   GeneratorOptions stream;
+  // The beginning of a stream of so many events in its two hours: as dense in time, though it is shorter. 0: a
+  // whole stream.
+  std::int64_t of = 0;
   std::string directory;
   bus::Durability durability = bus::Durability::kDurable;
 };
-// --events, --seed, --directory and --durability; false for another name or an unfit value.
+Generator generator_of(const IngestOptions& options);
+std::int64_t batches_of(const IngestOptions& options);
+// --events, --of, --seed, --directory and --durability; false for another name or an unfit value.
 bool set_ingest_option(const std::string& name, const std::string& value, IngestOptions& options);
 
 // Events and energy of a stream, and of what a store has of it.

@@ -42,7 +42,7 @@ class EngineImpl final : public Engine {
         sealer_(env, directory_,
                 {options_.sort_rows, options_.group_rows, options_.encoding,
                  options_.threads ? options_.seal_threads : 1}),
-        rollups_(env, directory_, options_.rollups) {}
+        rollups_(env, directory_, options_.rollups, sealer_.threads()) {}
 
   ~EngineImpl() override {
     {
@@ -495,13 +495,15 @@ base::Status EngineImpl::seal_table(Table table) {
   const auto after = std::make_shared<Manifest>(*snapshot().manifest);
   TableMark& mark = after->tables.at(std::string(schema_of(table).name));
   ++mark.parts;
-  PJ_ASSIGN(const auto segment, sealer_.seal(table, blocks, mark.parts));
+  auto sealed = sealer_.seal(table, blocks, mark.parts, rollups_.lanes());
+  if (!sealed.ok()) return rollups_.forget(table), std::move(sealed).error();
+  const SegmentEntry segment = std::move(sealed).value();
   after->segments.push_back(segment);
   sort_segments(*after);
   const std::uint64_t needed = mark_sealed(table, blocks, *after);
-  PJ_TRY(write_manifest(*after));
+  if (auto written = write_manifest(*after); !written.ok()) return rollups_.forget(table), written;
   forget_sealed(table, blocks.size(), after);
-  rollups_.take(segment, sealer_, *after);
+  rollups_.take(segment);
   {
     const Lock lock(mutex_);
     stats_.sealed_bytes += segment.summary.bytes;

@@ -34,7 +34,7 @@ Json json_of(const SegmentEntry& e) {
     j["last_ns"] = e.summary.time.last_ns;
   }
   if (e.energy_uj) j["energy_uj"] = *e.energy_uj;
-  if (e.rolled_up) j["rolled_up"] = true;
+  for (const auto& [rollup, step] : e.rolled_up) j["rolled_up"][rollup] = step;
   return j;
 }
 
@@ -81,6 +81,15 @@ bool get_optional(const Json& j, const char* key, std::optional<std::int64_t>& o
   return true;
 }
 
+bool read_steps(const Json& j, SegmentEntry& e) {
+  if (!j.is_object()) return false;
+  for (const auto& [rollup, step] : j.items()) {
+    if (!find_table(rollup) || !step.is_number_integer() || step.get<std::int64_t>() < 0) return false;
+    e.rolled_up[rollup] = step.get<std::int64_t>();
+  }
+  return true;
+}
+
 bool read_segment(const Json& j, int format_version, SegmentEntry& e) {
   auto& s = e.summary;
   if (!j.is_object() || !get(j, "table", e.table) || !get(j, "file", e.file) || !get(j, "rows", s.rows) ||
@@ -93,7 +102,7 @@ bool read_segment(const Json& j, int format_version, SegmentEntry& e) {
   if (!has_tail) s.tail = {};
   s.time.known = get(j, "first_ns", s.time.first_ns) && get(j, "last_ns", s.time.last_ns);
   return get_optional(j, "energy_uj", e.energy_uj) &&
-         (!j.contains("rolled_up") || get(j, "rolled_up", e.rolled_up));
+         (!j.contains("rolled_up") || read_steps(j["rolled_up"], e));
 }
 
 // What only an engine's store has; a store that was written at once has none of it.
@@ -137,8 +146,18 @@ Json dropped_json(const Manifest& m) {
                                     {"first_ns", d.first_ns},
                                     {"last_ns", d.last_ns}});
     if (d.energy_uj) one["energy_uj"] = *d.energy_uj;
+    if (!d.rolled_up.empty()) one["rolled_up"] = d.rolled_up;
   }
   return j;
+}
+
+bool read_names(const Json& j, std::set<std::string>& out) {
+  if (!j.is_array()) return false;
+  for (const auto& name : j) {
+    if (!name.is_string()) return false;
+    out.insert(name.get<std::string>());
+  }
+  return true;
 }
 
 bool read_dropped(const Json& j, Manifest& m) {
@@ -147,7 +166,8 @@ bool read_dropped(const Json& j, Manifest& m) {
     DroppedRows& d = m.dropped.emplace_back();
     return one.is_object() && get(one, "table", d.table) && find_table(d.table) &&
            get(one, "files", d.files) && get(one, "rows", d.rows) && get(one, "first_ns", d.first_ns) &&
-           get(one, "last_ns", d.last_ns) && get_optional(one, "energy_uj", d.energy_uj);
+           get(one, "last_ns", d.last_ns) && get_optional(one, "energy_uj", d.energy_uj) &&
+           (!one.contains("rolled_up") || read_names(one["rolled_up"], d.rolled_up));
   });
 }
 

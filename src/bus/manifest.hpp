@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,7 +25,13 @@ struct SegmentEntry {
   std::string table;
   std::string file;  // relative to the store: "joules/part-000001.parquet"
   FileSummary summary;
-  bool rolled_up = false;  // its rows are in the rollups too (rollup.hpp)
+  // By the name of a rollup of its table (rollup.hpp): the step of time of the sums that its rows are in; 0: they
+  // are in none, as those would have been too many. Without a name nothing has been decided yet.
+  std::map<std::string, std::int64_t> rolled_up = {};
+  std::int64_t step_in(std::string_view rollup) const {
+    const auto found = rolled_up.find(std::string(rollup));
+    return found == rolled_up.end() ? 0 : found->second;
+  }
   // Sum of that column, where there is one and it fits; of files that an engine sealed.
   std::optional<std::int64_t> energy_uj = {};
 };
@@ -43,6 +50,7 @@ struct DroppedRows {
   std::uint64_t files = 0, rows = 0;
   std::int64_t first_ns = 0, last_ns = 0;
   std::optional<std::int64_t> energy_uj;  // as in SegmentEntry
+  std::set<std::string> rolled_up;        // rollups that have the rows
 };
 
 struct Manifest {

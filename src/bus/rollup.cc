@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <numeric>
 
 #include "base/assert.hpp"
@@ -14,17 +15,12 @@ constexpr std::size_t kMostDimensions = 5;
 constexpr std::array<std::string_view, 5> kConsumer{"tenant", "job", "model", "share", "quality"};
 constexpr std::array<std::string_view, 4> kDevice{"device", "phase", "share", "quality"};
 constexpr std::array<std::string_view, 5> kKernel{"model", "run", "epoch", "kernel", "quality"};
-constexpr std::int64_t kSecondNs = 1'000'000'000;
+// While rows are being added: more are to come, so sums are only kept from becoming too many for the memory.
+constexpr std::uint64_t kRowsPerSum = 8;
+constexpr std::size_t kFewSums = std::size_t{1} << 18;
 
 const Column& column_of(const Batch& batch, Table table, std::string_view name) {
   return batch.columns[schema_of(table).find(name)];
-}
-
-std::int64_t floor_to(std::int64_t t, std::int64_t step) {
-  const std::int64_t rest = t % step;
-  // The first step of time itself may be cut short.
-  if (rest < 0 && t < INT64_MIN + (rest + step)) return INT64_MIN;
-  return t - (rest < 0 ? rest + step : rest);
 }
 
 // numbers[code] of a batch's dictionary; the last entry, for NULL, is 0.
@@ -63,15 +59,26 @@ static_assert(code_of(0) == kNullCode);
 }  // namespace
 
 const std::array<RollupSpec, kRollups>& rollup_specs() {
-  static const std::array<RollupSpec, kRollups> all{{{Table::kJoulesByConsumer, 10 * kSecondNs, kConsumer},
-                                                     {Table::kJoulesByDevice, 60 * kSecondNs, kDevice},
-                                                     {Table::kJoulesByKernel, 60 * kSecondNs, kKernel}}};
+  static const std::array<RollupSpec, kRollups> all{{{Table::kJoulesByConsumer, kConsumer},
+                                                     {Table::kJoulesByDevice, kDevice},
+                                                     {Table::kJoulesByKernel, kKernel}}};
   return all;
+}
+
+std::int64_t coarser_step(std::int64_t step_ns) {
+  const auto found = std::upper_bound(kRollupSteps.begin(), kRollupSteps.end(), step_ns);
+  return found == kRollupSteps.end() ? 0 : *found;
+}
+
+std::int64_t floor_to_step(std::int64_t t, std::int64_t step_ns) {
+  const std::int64_t rest = t % step_ns;
+  if (rest >= 0) return t - rest;
+  return t < INT64_MIN + (rest + step_ns) ? INT64_MIN : t - (rest + step_ns);
 }
 
 class RollupSums::Impl {
  public:
-  explicit Impl(const RollupSpec& s) : spec(s) {
+  Impl(const RollupSpec& s, std::int64_t step) : spec(s), step_ns(step) {
     PJ_CHECK(spec.dimensions.size() <= kMostDimensions);
     for (std::size_t d = 0; d < spec.dimensions.size(); ++d)
       texts_.push_back(std::make_unique<base::SymbolTable>());
@@ -98,29 +105,49 @@ class RollupSums::Impl {
     }
   }
 
-  void take(const Impl& other) {
+  void take(Impl& other) {
+    coarsen(std::max(step_ns, other.step_ns));
+    other.coarsen(step_ns);
+    std::vector<std::uint32_t> times;
+    for (const Times& t : other.times_) times.push_back(time_number(t.window_ns, t.bucket_ns));
     std::vector<std::vector<std::uint32_t>> numbers(texts_.size());
     for (std::size_t d = 0; d < texts_.size(); ++d) {
       for (std::uint32_t i = 0; i < other.texts_[d]->size(); ++i)
         numbers[d].push_back(texts_[d]->intern(other.texts_[d]->text({i})).id);
     }
     const auto take_one = [&](Key key, const Cell& cell) {
-      key[0] = time_number(other.times_[key[0]].window_ns, other.times_[key[0]].bucket_ns);
-      for (std::size_t d = 0; d < texts_.size(); ++d) key[d + 1] = numbers[d][key[d + 1]];
-      add_to(index_.place_of(key, Index::hash_of(key)), cell.energy_uj, cell.rows);
+      key.set(0, times[key[0]]);
+      for (std::size_t d = 0; d < texts_.size(); ++d) key.set(d + 1, numbers[d][key[d + 1]]);
+      add_to(cell_of(key, key.hash()), key, cell.energy_uj, cell.rows);
     };
-    for (std::size_t i = 0; i < other.cells_.size(); ++i) take_one(other.index_.key(i), other.cells_[i]);
+    for (const auto& [key, cell] : other.cells_.entries()) take_one(key, cell);
     for (const auto& [key, cell] : other.full_) take_one(key, cell);
   }
 
   std::size_t rows() const { return cells_.size() + full_.size(); }
 
-  void clear() {
+  void coarsen(std::int64_t step) {
+    if (step == step_ns) return;
+    Impl coarse(spec, step);
+    coarse.texts_.swap(texts_);
+    std::vector<std::uint32_t> times;
+    for (const Times& t : times_)
+      times.push_back(coarse.time_number(floor_to_step(t.window_ns, step), floor_to_step(t.bucket_ns, step)));
+    const auto add_one_sum = [&](Key key, const Cell& cell) {
+      key.set(0, times[key[0]]);
+      coarse.add_to(coarse.cell_of(key, key.hash()), key, cell.energy_uj, cell.rows);
+    };
+    for (const auto& [key, cell] : cells_.entries()) add_one_sum(key, cell);
+    for (const auto& [key, cell] : full_) add_one_sum(key, cell);
+    *this = std::move(coarse);
+  }
+
+  void clear(std::int64_t step) {
+    step_ns = step;
     for (auto& t : texts_) t = std::make_unique<base::SymbolTable>();
     times_.clear();
     has_last_ = false;
     number_of_time_.clear();
-    index_.clear();
     cells_.clear();
     full_.clear();
   }
@@ -137,12 +164,11 @@ class RollupSums::Impl {
     return base::ok_status();
   }
 
-  const RollupSpec spec;
+  RollupSpec spec;
+  std::int64_t step_ns;
 
  private:
   static constexpr std::size_t kStretch = 64;
-  using Index = KeyIndex<kMostDimensions + 1>;
-  using Key = Index::Key;  // the time's number, then the dimensions'
   struct Times {
     std::int64_t window_ns = 0, bucket_ns = 0;
   };
@@ -150,6 +176,14 @@ class RollupSums::Impl {
     std::int64_t energy_uj = 0;
     std::uint64_t rows = 0;
   };
+  using Cells = KeyTable<kMostDimensions + 1, Cell>;
+  using Key = Cells::Key;  // the time's number, then the dimensions'
+
+  // Of a step that begins at `from`; the first one of time itself is a short one, so "no" there.
+  bool in_step(std::int64_t t, std::int64_t from) const {
+    return t >= from && from != INT64_MIN &&
+           static_cast<std::uint64_t>(t) - static_cast<std::uint64_t>(from) < static_cast<std::uint64_t>(step_ns);
+  }
 
   std::uint32_t time_number(std::int64_t window_ns, std::int64_t bucket_ns) {
     const auto [it, fresh] =
@@ -158,55 +192,55 @@ class RollupSums::Impl {
     return it->second;
   }
 
-  // Rows that follow one another mostly have one time.
+  // Rows that follow one another mostly are of one step.
   void make_keys(std::size_t from, std::size_t rows, const std::int64_t* window, const std::int64_t* t) {
     for (std::size_t i = 0; i < rows; ++i) {
       const std::size_t row = from + i;
       Key& key = keys_[i];
-      key.fill(0);
-      const std::uint64_t since =
-          static_cast<std::uint64_t>(t[row]) - static_cast<std::uint64_t>(last_.bucket_ns);
-      // The first step of time itself is a short one.
-      const bool same = has_last_ && window[row] == last_.window_ns && last_.bucket_ns != INT64_MIN && t[row] >= last_.bucket_ns &&
-                        since < static_cast<std::uint64_t>(spec.step_ns);
-      if (!same) {
-        last_ = {window[row], floor_to(t[row], spec.step_ns)};
+      key = {};
+      if (!has_last_ || !in_step(window[row], last_.window_ns) || !in_step(t[row], last_.bucket_ns)) {
+        last_ = {floor_to_step(window[row], step_ns), floor_to_step(t[row], step_ns)};
         last_number_ = time_number(last_.window_ns, last_.bucket_ns);
         has_last_ = true;
       }
-      key[0] = last_number_;
+      key.set(0, last_number_);
     }
     for (std::size_t d = 0; d < numbers_.size(); ++d) {
-      for (std::size_t i = 0; i < rows; ++i) keys_[i][d + 1] = number_of(numbers_[d], codes_[d][from + i]);
+      for (std::size_t i = 0; i < rows; ++i) keys_[i].set(d + 1, number_of(numbers_[d], codes_[d][from + i]));
     }
     for (std::size_t i = 0; i < rows; ++i) {
-      hashes_[i] = Index::hash_of(keys_[i]);
-      index_.prefetch(hashes_[i]);
+      same_[i] = i != 0 && keys_[i] == keys_[i - 1];
+      if (same_[i]) continue;
+      hashes_[i] = keys_[i].hash();
+      cells_.fetch_slot(hashes_[i]);
+    }
+    for (std::size_t i = 0; i < rows; ++i) {
+      if (!same_[i]) cells_.fetch_value(hashes_[i]);
     }
   }
 
   void add_one(std::size_t i, std::int64_t energy, std::uint64_t rows) {
-    if (i == 0 || keys_[i] != keys_[i - 1]) place_ = index_.place_of(keys_[i], hashes_[i]);
-    add_to(place_, energy, rows);
+    if (!same_[i]) cell_ = &cell_of(keys_[i], hashes_[i]);
+    add_to(*cell_, keys_[i], energy, rows);
   }
 
-  void add_to(std::size_t place, std::int64_t energy, std::uint64_t rows) {
-    if (place == cells_.size()) cells_.emplace_back();
-    Cell& cell = cells_[place];
+  Cell& cell_of(const Key& key, std::uint64_t hash) {
+    bool is_new = false;
+    return cells_.at(key, hash, is_new);
+  }
+
+  void add_to(Cell& cell, const Key& key, std::int64_t energy, std::uint64_t rows) {
     if (__builtin_add_overflow(cell.energy_uj, energy, &cell.energy_uj)) [[unlikely]] {
       // Taken back; the sum so far becomes a row of its own.
       (void)__builtin_sub_overflow(cell.energy_uj, energy, &cell.energy_uj);
-      full_.emplace_back(index_.key(place), cell);
+      full_.push_back({key, cell});
       cell = {energy, 0};
     }
     cell.rows += rows;
   }
 
-  const Key& key(std::uint32_t row) const {
-    return row < cells_.size() ? index_.key(row) : full_[row - cells_.size()].first;
-  }
-  const Cell& cell(std::uint32_t row) const {
-    return row < cells_.size() ? cells_[row] : full_[row - cells_.size()].second;
+  const Cells::Entry& entry(std::uint32_t row) const {
+    return row < cells_.size() ? cells_.entries()[row] : full_[row - cells_.size()];
   }
 
   std::vector<std::uint32_t> sorted() const {
@@ -225,7 +259,7 @@ class RollupSums::Impl {
     for (const auto& r : ranks) bits += width(r.size());
     PJ_CHECK(bits <= 128);
     for (std::uint32_t row = 0; row < rows(); ++row) {
-      const Key& k = key(row);
+      const Key& k = entry(row).key;
       Wide packed = 0;
       for (std::size_t d = 0; d < ranks.size(); ++d)
         packed = packed << width(ranks[d].size()) | ranks[d][k[d + 1]];
@@ -250,55 +284,97 @@ class RollupSums::Impl {
   void fill(std::span<const std::uint32_t> order, Batch& batch) const {
     const std::size_t dims = texts_.size();
     auto& columns = batch.columns;
-    for (const std::size_t i : {std::size_t{0}, std::size_t{1}, dims + 2, dims + 3}) {
+    for (const std::size_t i : {std::size_t{0}, std::size_t{1}, std::size_t{2}, dims + 3, dims + 4}) {
       columns[i].type = ColumnType::kInt64;
       columns[i].ints.resize(order.size());
     }
-    for (std::size_t d = 0; d < dims; ++d) begin_texts(*texts_[d], order.size(), columns[d + 2]);
+    for (std::size_t d = 0; d < dims; ++d) begin_texts(*texts_[d], order.size(), columns[d + 3]);
     for (std::size_t i = 0; i < order.size(); ++i) {
-      const Key& k = key(order[i]);
-      const Cell& c = cell(order[i]);
+      const auto& [k, c] = entry(order[i]);
       columns[0].ints[i] = times_[k[0]].window_ns;
       columns[1].ints[i] = times_[k[0]].bucket_ns;
-      for (std::size_t d = 0; d < dims; ++d) columns[d + 2].codes[i] = code_of(k[d + 1]);
-      columns[dims + 2].ints[i] = c.energy_uj;
-      columns[dims + 3].ints[i] = static_cast<std::int64_t>(c.rows);
+      columns[2].ints[i] = step_ns;
+      for (std::size_t d = 0; d < dims; ++d) columns[d + 3].codes[i] = code_of(k[d + 1]);
+      columns[dims + 3].ints[i] = c.energy_uj;
+      columns[dims + 4].ints[i] = static_cast<std::int64_t>(c.rows);
     }
   }
 
   std::vector<std::unique_ptr<base::SymbolTable>> texts_;
   std::vector<Times> times_;
   std::map<std::pair<std::int64_t, std::int64_t>, std::uint32_t> number_of_time_;
-  Index index_;
-  std::vector<Cell> cells_;
-  std::vector<std::pair<Key, Cell>> full_;
+  Cells cells_;
+  std::vector<Cells::Entry> full_;
   // Of the batch and the stretch being added.
   std::vector<std::vector<std::uint32_t>> numbers_;
   std::vector<const std::uint32_t*> codes_;
   std::array<Key, kStretch> keys_;
   std::array<std::uint64_t, kStretch> hashes_;
+  std::array<bool, kStretch> same_;  // as the key before
   bool has_last_ = false;
   Times last_;
   std::uint32_t last_number_ = 0;
-  std::size_t place_ = 0;
+  Cell* cell_ = nullptr;  // of the last row, until the next key
 };
 
-RollupSums::RollupSums(const RollupSpec& spec) : impl_(std::make_unique<Impl>(spec)) {}
+RollupSums::RollupSums(const RollupSpec& spec, std::int64_t step_ns)
+    : impl_(std::make_unique<Impl>(spec, step_ns)) {}
 RollupSums::RollupSums(RollupSums&&) noexcept = default;
 RollupSums::~RollupSums() = default;
 const RollupSpec& RollupSums::spec() const { return impl_->spec; }
+std::int64_t RollupSums::step_ns() const { return impl_->step_ns; }
 void RollupSums::add(const Batch& joules) { impl_->add(joules, Table::kJoules, "t1_ns"); }
 void RollupSums::add_sums(const Batch& rollup) { impl_->add(rollup, spec().table, "bucket_ns"); }
-void RollupSums::take(const RollupSums& other) { impl_->take(*other.impl_); }
-void RollupSums::clear() { impl_->clear(); }
+void RollupSums::take(RollupSums& other) { impl_->take(*other.impl_); }
+void RollupSums::coarsen(std::int64_t step_ns) { impl_->coarsen(step_ns); }
+void RollupSums::clear(std::int64_t step_ns) { impl_->clear(step_ns); }
 std::size_t RollupSums::rows() const { return impl_->rows(); }
 base::Status RollupSums::for_each_batch(std::size_t batch_rows, const BatchSink& on_batch) const {
   return impl_->for_each_batch(batch_rows, on_batch);
 }
 
-RollupSet::RollupSet() {
-  for (const RollupSpec& spec : rollup_specs()) sums_.emplace_back(spec);
+RollupSet::RollupSet(const RollupSteps& steps) : steps_(steps) {
+  for (std::size_t i = 0; i < kRollups; ++i)
+    sums_.emplace_back(rollup_specs()[i], std::max(steps[i], kRollupSteps[0]));
 }
+
+void RollupSet::clear(const RollupSteps& steps) {
+  steps_ = steps;
+  joule_rows_ = 0;
+  for (std::size_t i = 0; i < kRollups; ++i) sums_[i].clear(std::max(steps[i], kRollupSteps[0]));
+}
+
+void RollupSet::add(const Batch& joules) {
+  joule_rows_ += joules.rows;
+  for (std::size_t i = 0; i < kRollups; ++i) {
+    if (has(i)) sums_[i].add(joules);
+  }
+  condense(kRowsPerSum, kFewSums);
+}
+
+void RollupSet::take(RollupSet& other) {
+  joule_rows_ += other.joule_rows_;
+  for (std::size_t i = 0; i < kRollups; ++i) {
+    if (has(i) && other.has(i)) {
+      sums_[i].take(other.sums_[i]);
+      steps_[i] = other.steps_[i] = sums_[i].step_ns();
+    } else {
+      steps_[i] = 0;
+      sums_[i].clear(kRollupSteps[0]);
+    }
+  }
+}
+
+void RollupSet::condense(std::uint64_t ratio, std::size_t few) {
+  for (std::size_t i = 0; i < kRollups; ++i) {
+    while (has(i) && sums_[i].rows() > few && sums_[i].rows() * ratio > joule_rows_) {
+      steps_[i] = coarser_step(steps_[i]);
+      if (has(i)) sums_[i].coarsen(steps_[i]);
+      if (!has(i)) sums_[i].clear(kRollupSteps[0]);
+    }
+  }
+}
+
 std::size_t RollupSet::rows() const {
   std::size_t n = 0;
   for (const auto& s : sums_) n += s.rows();
@@ -307,6 +383,14 @@ std::size_t RollupSet::rows() const {
 
 // ---- the newest readings ----
 
+bool Reading::is_newer_than(const Reading& other) const {
+  if (t_ns != other.t_ns) return t_ns > other.t_ns;
+  if (std::isnan(value) != std::isnan(other.value)) return std::isnan(other.value);
+  if (!std::isnan(value) && value != other.value) return value > other.value;
+  if (std::signbit(value) != std::signbit(other.value)) return std::signbit(other.value);
+  return quality < other.quality;
+}
+
 void LastReadings::add(const Batch& rows) {
   enum : std::size_t { kTime, kDevice, kSignal, kValue, kQuality };
   std::array<std::vector<std::uint32_t>, 3> numbers;
@@ -314,16 +398,30 @@ void LastReadings::add(const Batch& rows) {
                                            &rows.columns[kQuality]};
   for (std::size_t i = 0; i < texts.size(); ++i) number_texts(*texts[i], (*texts_)[i], numbers[i]);
   const auto& times = rows.columns[kTime].ints;
+  const auto& values = rows.columns[kValue].doubles;
+  const auto reading = [&](std::size_t i) { return Reading{times[i], values[i], texts[2]->text(i)}; };
+  constexpr std::size_t kStretch = 64;
+  std::array<Cells::Key, kStretch> keys;
+  std::array<std::uint64_t, kStretch> hashes{};
+  std::array<std::size_t, kStretch> newest{};
   for (std::size_t i = 0; i < rows.rows;) {
-    // Readings of one device and signal mostly come together.
-    const std::uint32_t device = texts[0]->codes[i], signal = texts[1]->codes[i];
-    std::size_t newest = i++;
-    for (; i < rows.rows && texts[0]->codes[i] == device && texts[1]->codes[i] == signal; ++i) {
-      if (times[i] > times[newest]) newest = i;
+    std::size_t n = 0;
+    for (; n < kStretch && i < rows.rows; ++n) {
+      // Readings of one device and signal mostly come together.
+      const std::uint32_t device = texts[0]->codes[i], signal = texts[1]->codes[i];
+      newest[n] = i++;
+      for (; i < rows.rows && texts[0]->codes[i] == device && texts[1]->codes[i] == signal; ++i) {
+        if (reading(i).is_newer_than(reading(newest[n]))) newest[n] = i;
+      }
+      keys[n].set(0, number_of(numbers[0], device));
+      keys[n].set(1, number_of(numbers[1], signal));
+      hashes[n] = keys[n].hash();
+      table_.fetch_slot(hashes[n]);
     }
-    keep_newest({number_of(numbers[0], device), number_of(numbers[1], signal)},
-                {times[newest], rows.columns[kValue].doubles[newest],
-                 number_of(numbers[2], texts[2]->codes[newest])});
+    for (std::size_t k = 0; k < n; ++k) table_.fetch_value(hashes[k]);
+    for (std::size_t k = 0; k < n; ++k)
+      keep_newest(keys[k], hashes[k],
+                  {times[newest[k]], values[newest[k]], number_of(numbers[2], texts[2]->codes[newest[k]])});
   }
 }
 
@@ -334,34 +432,30 @@ void LastReadings::take(const LastReadings& other) {
     for (std::uint32_t n = 0; n < texts.size(); ++n)
       numbers[i].push_back((*texts_)[i].intern(texts.text({n})).id);
   }
-  for (std::size_t i = 0; i < other.cells_.size(); ++i) {
-    const auto& key = other.index_.key(i);
-    Cell cell = other.cells_[i];
+  for (auto [key, cell] : other.table_.entries()) {
+    key.set(0, numbers[0][key[0]]);
+    key.set(1, numbers[1][key[1]]);
     cell.quality = numbers[2][cell.quality];
-    keep_newest({numbers[0][key[0]], numbers[1][key[1]]}, cell);
+    keep_newest(key, key.hash(), cell);
   }
 }
 
-void LastReadings::keep_newest(const KeyIndex<2>::Key& key, const Cell& cell) {
-  const std::size_t place = index_.place_of(key, KeyIndex<2>::hash_of(key));
-  if (place == cells_.size()) {
-    cells_.push_back(cell);
-  } else if (cell.t_ns > cells_[place].t_ns) {
-    cells_[place] = cell;
-  }
+void LastReadings::keep_newest(const Cells::Key& key, std::uint64_t hash, const Cell& cell) {
+  bool is_new = false;
+  Cell& known = table_.at(key, hash, is_new);
+  if (is_new || reading_of(cell).is_newer_than(reading_of(known))) known = cell;
 }
 
 void LastReadings::clear() {
   texts_ = std::make_unique<std::array<base::SymbolTable, 3>>();
-  index_.clear();
-  cells_.clear();
+  table_.clear();
 }
 
 base::Status LastReadings::for_each_batch(std::size_t batch_rows, const BatchSink& on_batch) const {
   const auto devices = ranks_of((*texts_)[0]), signals = ranks_of((*texts_)[1]);
   std::vector<std::pair<std::uint64_t, std::uint32_t>> order;
-  for (std::uint32_t i = 0; i < cells_.size(); ++i) {
-    const auto& key = index_.key(i);
+  for (std::uint32_t i = 0; i < table_.size(); ++i) {
+    const auto& key = table_.entries()[i].key;
     order.emplace_back(std::uint64_t{devices[key[0]]} << 32 | signals[key[1]], i);
   }
   std::sort(order.begin(), order.end());
@@ -378,12 +472,12 @@ base::Status LastReadings::for_each_batch(std::size_t batch_rows, const BatchSin
     begin_texts((*texts_)[1], batch.rows, signal);
     begin_texts((*texts_)[2], batch.rows, quality);
     for (std::size_t i = 0; i < batch.rows; ++i) {
-      const std::uint32_t place = order[from + i].second;
-      times.ints[i] = cells_[place].t_ns;
-      device.codes[i] = code_of(index_.key(place)[0]);
-      signal.codes[i] = code_of(index_.key(place)[1]);
-      value.doubles[i] = cells_[place].value;
-      quality.codes[i] = code_of(cells_[place].quality);
+      const auto& [key, cell] = table_.entries()[order[from + i].second];
+      times.ints[i] = cell.t_ns;
+      device.codes[i] = code_of(key[0]);
+      signal.codes[i] = code_of(key[1]);
+      value.doubles[i] = cell.value;
+      quality.codes[i] = code_of(cell.quality);
     }
     PJ_TRY(on_batch(batch));
   }

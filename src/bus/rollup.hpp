@@ -1,15 +1,16 @@
 // Rollups: sums of the rows of `joules` that are equal in some of their columns, and the newest reading of each
 // device and signal. They answer questions over hours without a look at every row, and stay when the rows
 // themselves have grown too old to be kept.
-//   joules_by_consumer   tenant, job, model, share, quality       steps of 10 s
-//   joules_by_device     device, phase, share, quality            steps of 1 min
-//   joules_by_kernel     model, run, epoch, kernel, quality       steps of 1 min
+//   joules_by_consumer   tenant, job, model, share, quality
+//   joules_by_device     device, phase, share, quality
+//   joules_by_kernel     model, run, epoch, kernel, quality
 //   samples_last         the newest reading of each device and signal
-// Each row of a sum also keeps window_ns as it is, so a question by settlement windows needs no other rows; one
-// by t1_ns is exact where its bounds are whole steps. Sums are of whole microjoules, so a rollup equals the sum
-// of its rows bit for bit, in any order; rows of one key may stand in several files, or twice in one where a sum
-// would not fit 64 bits, and are added again by whoever reads them. Thread rule: one thread per object.
-// Ownership: values; batches given out point into the object.
+// A sum is of one step of time (10 s, 1 min, 10 min or 1 h: the finest that makes few sums of many rows), by
+// window_ns and by t1_ns, both rounded down to it; a question whose bounds are whole steps needs no other rows.
+// Sums are of whole microjoules, so a rollup equals the sum of its rows bit for bit, in any order; rows of one
+// key may stand in several files, or twice in one where a sum would not fit 64 bits, and are added again by
+// whoever reads them. Thread rule: one thread per object. Ownership: values; batches given out point into the
+// object.
 #pragma once
 
 #include <array>
@@ -30,79 +31,128 @@ namespace perjoule::bus {
 
 struct RollupSpec {
   Table table = Table::kJoulesByConsumer;
-  std::int64_t step_ns = 1;
   std::span<const std::string_view> dimensions;  // text columns of joules and of the rollup, at most 5
 };
 inline constexpr std::size_t kRollups = 3;
 // The sums, those of the fewest rows first.
 const std::array<RollupSpec, kRollups>& rollup_specs();
 
+// Each divides the next.
+inline constexpr std::array<std::int64_t, 4> kRollupSteps{10'000'000'000, 60'000'000'000, 600'000'000'000,
+                                                          3'600'000'000'000};
+// The next coarser one; 0 after the last.
+std::int64_t coarser_step(std::int64_t step_ns);
+// The last whole step at or before t; of the first, cut short step of time itself its beginning.
+std::int64_t floor_to_step(std::int64_t t, std::int64_t step_ns);
+
 using BatchSink = std::function<base::Status(const Batch&)>;
 
-// Places of keys, numbered as they come. Open addressing over 32-bit places, so that an index of a few
-// thousand keys stays in the processor's caches.
-template <std::size_t Words>
-class KeyIndex {
+// A value for each key of some 32-bit numbers, in the order in which the keys came. Open addressing; a key is
+// compared only where the upper half of its hash fits. Tables are larger than the processor's caches, so who looks
+// up many keys prefetches them in two steps: fetch_slot() for all, fetch_value() for all, then at().
+template <std::size_t Numbers, class Value>
+class KeyTable {
  public:
-  using Key = std::array<std::uint32_t, Words>;
-  KeyIndex() { clear(); }
-  void clear() {
-    keys_.clear();
-    places_.assign(1024, 0);
-  }
-  std::size_t size() const { return keys_.size(); }
-  const Key& key(std::size_t place) const { return keys_[place]; }
-  static std::uint64_t hash_of(const Key& key) {
-    std::uint64_t h = 0;
-    for (const auto word : key) h = (h ^ word) * 0x9e3779b97f4a7c15ULL, h ^= h >> 29;
-    return h;
-  }
-  void prefetch(std::uint64_t hash) const { __builtin_prefetch(&places_[hash & (places_.size() - 1)]); }
-  // The place of the key; size() before the call if it is new.
-  std::size_t place_of(const Key& key, std::uint64_t hash) {
-    if ((keys_.size() + 1) * 2 > places_.size()) grow();
-    const std::size_t mask = places_.size() - 1;
-    for (std::size_t at = hash & mask;; at = (at + 1) & mask) {
-      if (places_[at] == 0) {
-        keys_.push_back(key);
-        places_[at] = static_cast<std::uint32_t>(keys_.size());
-        return keys_.size() - 1;
+  class Key {
+   public:
+    std::uint32_t operator[](std::size_t i) const {
+      return static_cast<std::uint32_t>(words_[i / 2] >> (i % 2 == 0 ? 0 : 32));
+    }
+    void set(std::size_t i, std::uint32_t number) {
+      const unsigned shift = i % 2 == 0 ? 0 : 32;
+      words_[i / 2] = (words_[i / 2] & ~(std::uint64_t{UINT32_MAX} << shift)) | std::uint64_t{number} << shift;
+    }
+    bool operator==(const Key& other) const {
+      std::uint64_t differs = 0;
+      for (std::size_t w = 0; w < kWords; ++w) differs |= words_[w] ^ other.words_[w];
+      return differs == 0;
+    }
+    std::uint64_t hash() const {
+      std::uint64_t h = 0;
+      for (std::size_t w = 0; w < kWords; ++w) {
+        h = (h ^ words_[w]) * 0x9e3779b97f4a7c15ULL;
+        h ^= h >> 32;
       }
-      if (keys_[places_[at] - 1] == key) return places_[at] - 1;
+      return h * 0xff51afd7ed558ccdULL;
+    }
+
+   private:
+    static constexpr std::size_t kWords = (Numbers + 1) / 2;
+    std::array<std::uint64_t, kWords> words_{};
+  };
+  struct Entry {
+    Key key;
+    Value value;
+  };
+
+  KeyTable() { clear(); }
+  void clear() {
+    entries_.clear();
+    slots_.assign(1024, 0);
+  }
+  std::size_t size() const { return entries_.size(); }
+  const std::vector<Entry>& entries() const { return entries_; }
+  void fetch_slot(std::uint64_t hash) const { __builtin_prefetch(&slots_[slot_of(hash)]); }
+  void fetch_value(std::uint64_t hash) const {
+    const std::uint64_t slot = slots_[slot_of(hash)];
+    if (slot != 0) __builtin_prefetch(&entries_[place_in(slot)], 1);
+  }
+  // The value of the key with this hash, until the next call; `is_new`: it was not there.
+  Value& at(const Key& key, std::uint64_t hash, bool& is_new) {
+    if ((entries_.size() + 1) * 2 > slots_.size()) grow();
+    const std::uint64_t tag = hash & kTagBits;
+    for (std::size_t at = slot_of(hash);; at = (at + 1) & (slots_.size() - 1)) {
+      const std::uint64_t slot = slots_[at];
+      is_new = slot == 0;
+      if (is_new) {
+        entries_.push_back({key, {}});
+        slots_[at] = tag | entries_.size();
+        return entries_.back().value;
+      }
+      Entry& entry = entries_[place_in(slot)];
+      if ((slot & kTagBits) == tag && entry.key == key) return entry.value;
     }
   }
 
  private:
+  static constexpr std::uint64_t kTagBits = std::uint64_t{UINT32_MAX} << 32;
+  static std::size_t place_in(std::uint64_t slot) { return (slot & ~kTagBits) - 1; }
+  std::size_t slot_of(std::uint64_t hash) const { return hash & (slots_.size() - 1); }
   void grow() {
-    places_.assign(places_.size() * 2, 0);
-    const std::size_t mask = places_.size() - 1;
-    for (std::size_t i = 0; i < keys_.size(); ++i) {
-      std::size_t at = hash_of(keys_[i]) & mask;
-      while (places_[at] != 0) at = (at + 1) & mask;
-      places_[at] = static_cast<std::uint32_t>(i + 1);
+    slots_.assign(slots_.size() * 2, 0);
+    for (std::size_t i = 0; i < entries_.size(); ++i) {
+      const std::uint64_t hash = entries_[i].key.hash();
+      std::size_t at = slot_of(hash);
+      while (slots_[at] != 0) at = (at + 1) & (slots_.size() - 1);
+      slots_[at] = (hash & kTagBits) | (i + 1);
     }
   }
 
-  std::vector<Key> keys_;
-  std::vector<std::uint32_t> places_;  // place + 1; 0: free. A power of two of them
+  std::vector<Entry> entries_;
+  std::vector<std::uint64_t> slots_;  // tag and place + 1; 0: free. A power of two of them
 };
 
 // The sums of one rollup.
 class RollupSums {
  public:
-  explicit RollupSums(const RollupSpec& spec);
+  explicit RollupSums(const RollupSpec& spec, std::int64_t step_ns = kRollupSteps[0]);
   RollupSums(RollupSums&&) noexcept;
   ~RollupSums();
   const RollupSpec& spec() const;
+  std::int64_t step_ns() const;
 
   // Rows of `joules`: all its columns, in its schema's order.
   void add(const Batch& joules);
-  // Rows of the rollup itself.
+  // Rows of the rollup itself, of this step or a finer one.
   void add_sums(const Batch& rollup);
-  void take(const RollupSums& other);
-  void clear();
+  // Those of other steps: both get the coarser one.
+  void take(RollupSums& other);
+  // Adds up what is of one step now. No finer than before.
+  void coarsen(std::int64_t step_ns);
+  void clear(std::int64_t step_ns);
   std::size_t rows() const;
-  // All rows in the order of the dimensions' texts (NULL last), then of the times; at most `batch_rows` at a time.
+  // All rows in the order of the dimensions' texts (NULL last), then of the times; at most `batch_rows` at a
+  // time.
   base::Status for_each_batch(std::size_t batch_rows, const BatchSink& on_batch) const;
 
  private:
@@ -110,35 +160,48 @@ class RollupSums {
   std::unique_ptr<Impl> impl_;
 };
 
-// All three.
+// The steps of all three; 0: that rollup is left out.
+using RollupSteps = std::array<std::int64_t, kRollups>;
+
+// All three, each as fine as its rows allow: one whose sums are too many for the rows that they stand for gets a
+// coarser step, and is left out if that does not help.
 class RollupSet {
  public:
-  RollupSet();
-  void add(const Batch& joules) {
-    for (auto& s : sums_) s.add(joules);
-  }
-  void take(const RollupSet& other) {
-    for (std::size_t i = 0; i < kRollups; ++i) sums_[i].take(other.sums_[i]);
-  }
-  void clear() {
-    for (auto& s : sums_) s.clear();
-  }
+  explicit RollupSet(const RollupSteps& steps = {kRollupSteps[0], kRollupSteps[0], kRollupSteps[0]});
+  void clear(const RollupSteps& steps);
+  void add(const Batch& joules);
+  // Of the rollups that both have; one that `other` lacks is left out.
+  void take(RollupSet& other);
+  // Leaves no more than `few` sums that stand for fewer than `ratio` rows each.
+  void condense(std::uint64_t ratio, std::size_t few);
+  std::uint64_t joule_rows() const { return joule_rows_; }
   std::size_t rows() const;
-  RollupSums& sums(std::size_t i) { return sums_[i]; }
-  const RollupSums& sums(std::size_t i) const { return sums_[i]; }
+  bool has(std::size_t rollup) const { return steps_[rollup] != 0; }
+  const RollupSteps& steps() const { return steps_; }
+  const RollupSums& sums(std::size_t rollup) const { return sums_[rollup]; }
 
  private:
   std::vector<RollupSums> sums_;
+  RollupSteps steps_{};
+  std::uint64_t joule_rows_ = 0;
 };
 
-// The newest reading of each device and signal; of equal times the one that was added first.
+struct Reading {
+  std::int64_t t_ns = 0;
+  double value = 0;
+  std::string_view quality;
+  // Of equal times the one with the greatest value, then the first quality by name: so which one is the newest does
+  // not depend on the order in which they are looked at.
+  bool is_newer_than(const Reading& other) const;
+};
+
+// The newest reading of each device and signal.
 class LastReadings {
  public:
   // Rows with columns t_ns, device, signal, value, quality, in this order: `samples` or `samples_last`.
   void add(const Batch& rows);
-  // What `other` has was added later.
   void take(const LastReadings& other);
-  std::size_t size() const { return cells_.size(); }
+  std::size_t size() const { return table_.size(); }
   void clear();
   // In the order of device, signal.
   base::Status for_each_batch(std::size_t batch_rows, const BatchSink& on_batch) const;
@@ -149,12 +212,21 @@ class LastReadings {
     double value = 0;
     std::uint32_t quality = 0;
   };
-  void keep_newest(const KeyIndex<2>::Key& key, const Cell& cell);
+  Reading reading_of(const Cell& cell) const {
+    return {cell.t_ns, cell.value, (*texts_)[2].text({cell.quality})};
+  }
+  using Cells = KeyTable<2, Cell>;
+  void keep_newest(const Cells::Key& key, std::uint64_t hash, const Cell& cell);
 
   std::unique_ptr<std::array<base::SymbolTable, 3>> texts_ =
       std::make_unique<std::array<base::SymbolTable, 3>>();  // device, signal, quality
-  KeyIndex<2> index_;
-  std::vector<Cell> cells_;
+  Cells table_;
+};
+
+// What one thread gathers of the segments that it helps to seal.
+struct RollupLane {
+  RollupSet sums;
+  LastReadings readings;
 };
 
 }  // namespace perjoule::bus

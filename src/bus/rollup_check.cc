@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
+#include <set>
 
 #include "bus/query_kernels.hpp"
 #include "bus/rollup.hpp"
@@ -15,84 +17,114 @@ struct Total {
   std::uint64_t rows = 0;
   bool operator==(const Total&) const = default;
 };
-using Windows = std::map<std::int64_t, Total>;
+using Windows = std::map<std::int64_t, Total>;   // by their beginnings
+using Steps = std::map<std::int64_t, Windows>;  // by their lengths
+
+void add(Total& total, WideInt energy_uj, std::uint64_t rows) {
+  total.energy_uj += energy_uj;
+  total.rows += rows;
+}
 
 std::string text_of(const Total& t) {
   return fmt::format("{} uJ of {} rows", t.energy_uj, t.rows);
 }
 
-base::Result<Windows> windows_of(const StoreReader& store, Table table, Segments which) {
-  const bool counted = table != Table::kJoules;
-  ScanRequest request{table, {"window_ns", "energy_uj"}, {}, which};
-  if (counted) request.columns.push_back("rows");
-  Windows out;
-  PJ_TRY(store.scan(request, [&](const Batch& b) {
-    for (std::size_t i = 0; i < b.rows; ++i) {
-      Total& t = out[b.columns[0].ints[i]];
-      t.energy_uj += b.columns[1].ints[i];
-      t.rows += counted ? static_cast<std::uint64_t>(b.columns[2].ints[i]) : 1;
-    }
+// Of every step of time: the rollup's rows.
+base::Result<Steps> rolled_in(const StoreReader& store, Table rollup) {
+  Steps out;
+  PJ_TRY(store.scan({rollup, {"window_ns", "step_ns", "energy_uj", "rows"}, {}}, [&](const Batch& b) {
+    for (std::size_t i = 0; i < b.rows; ++i)
+      add(out[b.columns[1].ints[i]][b.columns[0].ints[i]], b.columns[2].ints[i],
+          static_cast<std::uint64_t>(b.columns[3].ints[i]));
     return base::ok_status();
   }));
   return out;
 }
 
-// Of what was dropped; nothing if it is not all known.
-std::optional<Total> dropped_of(const Manifest& manifest) {
-  Total out;
-  for (const DroppedRows& d : manifest.dropped) {
-    if (d.table != schema_of(Table::kJoules).name) continue;
-    if (!d.energy_uj) return std::nullopt;
-    out.energy_uj += *d.energy_uj;
-    out.rows += d.rows;
+// The rows of joules that were summed in these steps.
+base::Result<Steps> rows_of(const StoreReader& store, Table rollup) {
+  const std::string name(schema_of(rollup).name);
+  std::set<std::int64_t> steps;
+  for (const auto& e : store.manifest().segments) steps.insert(e.step_in(name));
+  steps.erase(0);
+  Steps out;
+  for (const std::int64_t step : steps) {
+    ScanRequest request{Table::kJoules, {"window_ns", "energy_uj"}, {}};
+    request.only = [&](const SegmentEntry& e) { return e.step_in(name) == step; };
+    PJ_TRY(store.scan(request, [&](const Batch& b) {
+      for (std::size_t i = 0; i < b.rows; ++i)
+        add(out[step][floor_to_step(b.columns[0].ints[i], step)], b.columns[1].ints[i], 1);
+      return base::ok_status();
+    }));
   }
   return out;
 }
 
-Total total_of(const Windows& windows) {
+Total total_of(const Steps& steps) {
   Total out;
-  for (const auto& [at, t] : windows) {
-    out.energy_uj += t.energy_uj;
-    out.rows += t.rows;
+  for (const auto& [step, windows] : steps) {
+    for (const auto& [at, t] : windows) add(out, t.energy_uj, t.rows);
   }
   return out;
 }
 
 class Check {
  public:
-  Check(const Manifest& manifest, const Windows& joules) : joules_(joules), dropped_(dropped_of(manifest)) {
-    const auto mark = manifest.tables.find(std::string(schema_of(Table::kJoules).name));
-    if (mark != manifest.tables.end()) kept_from_ns_ = mark->second.kept_from_ns;
+  Check(const StoreReader& store, RollupReport& report) : store_(store), report_(report) {
+    const auto mark = store.manifest().tables.find(std::string(schema_of(Table::kJoules).name));
+    if (mark != store.manifest().tables.end()) kept_from_ns_ = mark->second.kept_from_ns;
   }
 
-  void compare(Table rollup, const Windows& rolled, RollupReport& report) const {
-    const std::string name(schema_of(rollup).name);
-    const auto differs = [&](std::string where, const Total& sum, const Total& rows) {
-      if (sum == rows) return;
-      if (++report.difference_count <= kShown)
-        report.differences.push_back({name, std::move(where), text_of(sum), text_of(rows)});
-    };
-    const auto by_window = [&](const Windows& windows, bool only_new) {
-      for (auto at = windows.lower_bound(kept_from_ns_); at != windows.end(); ++at) {
-        const auto other = joules_.find(at->first), own = rolled.find(at->first);
-        if (only_new && other != joules_.end()) continue;
-        differs(fmt::format("window {}", at->first), own == rolled.end() ? Total{} : own->second,
-                other == joules_.end() ? Total{} : other->second);
-      }
-    };
-    by_window(joules_, false);
-    by_window(rolled, true);
-    if (!dropped_) return;
-    Total all = total_of(joules_);
-    all.energy_uj += dropped_->energy_uj;
-    all.rows += dropped_->rows;
+  base::Status compare(Table rollup) {
+    name_ = schema_of(rollup).name;
+    PJ_ASSIGN(const Steps rolled, rolled_in(store_, rollup));
+    PJ_ASSIGN(const Steps rows, rows_of(store_, rollup));
+    for (const auto step : kRollupSteps) {
+      const auto own = rolled.find(step), other = rows.find(step);
+      compare_windows(own == rolled.end() ? Windows{} : own->second, other == rows.end() ? Windows{} : other->second,
+                      step);
+    }
+    report_.rows = std::max(report_.rows, total_of(rolled).rows);
+    Total all = total_of(rows);
+    for (const DroppedRows& d : store_.manifest().dropped) {
+      const auto in = d.rolled_up.find(name_);
+      if (in == d.rolled_up.end()) continue;
+      if (!d.energy_uj) return base::ok_status();
+      add(all, *d.energy_uj, d.rows);
+    }
     differs("in all", total_of(rolled), all);
+    return base::ok_status();
   }
 
  private:
   static constexpr std::uint64_t kShown = 20;
-  const Windows& joules_;
-  const std::optional<Total> dropped_;
+
+  void differs(std::string where, const Total& sum, const Total& rows) {
+    if (sum == rows) return;
+    if (++report_.difference_count <= kShown)
+      report_.differences.push_back({name_, std::move(where), text_of(sum), text_of(rows)});
+  }
+
+  // Windows that are whole: of earlier ones rows may have been dropped.
+  void compare_windows(const Windows& rolled, const Windows& rows, std::int64_t step) {
+    std::set<std::int64_t> all;
+    for (const auto* windows : {&rolled, &rows}) {
+      for (const auto& [at, t] : *windows) {
+        if (at >= kept_from_ns_) all.insert(at);
+      }
+    }
+    const auto in = [](const Windows& windows, std::int64_t at) {
+      const auto found = windows.find(at);
+      return found == windows.end() ? Total{} : found->second;
+    };
+    for (const auto at : all)
+      differs(fmt::format("step of {} s at {}", step / 1'000'000'000, at), in(rolled, at), in(rows, at));
+    report_.steps += all.size();
+  }
+
+  const StoreReader& store_;
+  RollupReport& report_;
+  std::string name_;
   std::int64_t kept_from_ns_ = INT64_MIN;
 };
 
@@ -100,14 +132,8 @@ class Check {
 
 base::Result<RollupReport> check_rollups(const StoreReader& store) {
   RollupReport report;
-  PJ_ASSIGN(const Windows joules, windows_of(store, Table::kJoules, Segments::kRolledUp));
-  report.windows = joules.size();
-  report.rows = total_of(joules).rows;
-  const Check check(store.manifest(), joules);
-  for (const RollupSpec& spec : rollup_specs()) {
-    PJ_ASSIGN(const Windows rolled, windows_of(store, spec.table, Segments::kAll));
-    check.compare(spec.table, rolled, report);
-  }
+  Check check(store, report);
+  for (const RollupSpec& spec : rollup_specs()) PJ_TRY(check.compare(spec.table));
   return report;
 }
 

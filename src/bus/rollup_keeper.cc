@@ -29,7 +29,7 @@ base::Result<SegmentEntry> write_file(base::Env& env, const std::string& directo
   };
   PJ_TRY(for_each_batch(write));
   PJ_ASSIGN(auto summary, writer.seal());
-  return SegmentEntry{name_of(table), file, std::move(summary), false, std::nullopt};
+  return SegmentEntry{name_of(table), file, std::move(summary), {}, {}};
 }
 
 base::Status read_file(base::Env& env, const std::string& directory, const SegmentEntry& segment,
@@ -42,27 +42,42 @@ base::Status read_file(base::Env& env, const std::string& directory, const Segme
 
 }  // namespace
 
-bool RollupKeeper::is_unknown(const SegmentEntry& e) const {
-  if (e.rolled_up || unreadable_.contains(e.file)) return false;
-  if (e.table == name_of(Table::kJoules)) return !joules_.contains(e.file);
-  return e.table == name_of(Table::kSamples) && !samples_.contains(e.file) && !too_many();
-}
+RollupKeeper::RollupKeeper(base::Env& env, std::string directory, RollupOptions options, unsigned lanes)
+    : env_(env), directory_(std::move(directory)), options_(options), lanes_(lanes) {}
 
-void RollupKeeper::take(const SegmentEntry& segment, const Sealer& sealer, const Manifest& manifest) {
-  const bool earlier = std::any_of(manifest.segments.begin(), manifest.segments.end(), [&](const auto& e) {
-    return e.table == segment.table && e.file < segment.file && is_unknown(e);
-  });
-  if (segment.table == name_of(Table::kSamples) && (earlier || too_many())) return;
+void RollupKeeper::take(const SegmentEntry& segment) {
   if (empty()) since_first_ = {};
   if (segment.table == name_of(Table::kJoules)) {
-    for (const RollupSet* set : sealer.sums()) sums_.take(*set);
     joules_.insert(segment.file);
     joule_rows_ += segment.summary.rows;
   } else if (segment.table == name_of(Table::kSamples)) {
-    added_.take(sealer.readings());
     samples_.insert(segment.file);
     sample_rows_ += segment.summary.rows;
   }
+}
+
+void RollupKeeper::forget(Table table) {
+  if (table == Table::kJoules) {
+    for (auto& lane : lanes_) lane.sums.clear(steps_);
+    joules_.clear();
+    joule_rows_ = 0;
+  } else if (table == Table::kSamples) {
+    for (auto& lane : lanes_) lane.readings.clear();
+    samples_.clear();
+    sample_rows_ = 0;
+  }
+}
+
+bool RollupKeeper::too_many() const {
+  std::size_t readings = all_.size();
+  for (const auto& lane : lanes_) readings = std::max(readings, lane.readings.size());
+  return readings > options_.readings;
+}
+
+bool RollupKeeper::is_unknown(const SegmentEntry& e) const {
+  if (!e.rolled_up.empty() || unreadable_.contains(e.file)) return false;
+  if (e.table == name_of(Table::kJoules)) return !joules_.contains(e.file);
+  return e.table == name_of(Table::kSamples) && !samples_.contains(e.file) && !too_many();
 }
 
 const SegmentEntry* RollupKeeper::next_unknown(const Manifest& manifest) const {
@@ -72,90 +87,111 @@ const SegmentEntry* RollupKeeper::next_unknown(const Manifest& manifest) const {
 }
 
 base::Status RollupKeeper::take_from_file(const SegmentEntry& segment) {
-  const auto read = [&](const std::function<void(const Batch&)>& add) {
-    auto done = read_file(env_, directory_, segment, [&](const Batch& b) { return add(b), base::ok_status(); });
-    if (!done.ok()) unreadable_.insert(segment.file);
-    return done;
-  };
-  if (empty()) since_first_ = {};
-  if (segment.table == name_of(Table::kJoules)) {
-    // Apart first: a file that ends in damage adds nothing.
-    RollupSet set;
-    PJ_TRY(read([&](const Batch& b) { set.add(b); }));
-    sums_.take(set);
-    joules_.insert(segment.file);
-    joule_rows_ += segment.summary.rows;
+  const Table table = *find_table(segment.table);
+  RollupLane& lane = lanes_[0];
+  auto read = read_file(env_, directory_, segment, [&](const Batch& b) {
+    if (table == Table::kJoules) lane.sums.add(b);
+    if (table == Table::kSamples) lane.readings.add(b);
+    return base::ok_status();
+  });
+  if (read.ok()) {
+    take(segment);
   } else {
-    LastReadings readings;
-    PJ_TRY(read([&](const Batch& b) { readings.add(b); }));
-    added_.take(readings);
-    samples_.insert(segment.file);
-    sample_rows_ += segment.summary.rows;
+    unreadable_.insert(segment.file);
+    forget(table);
   }
-  return base::ok_status();
+  return read;
 }
 
 bool RollupKeeper::many_readings() const {
-  constexpr std::uint64_t kReadingsPerRow = 4;  // a file is worth it after so many new readings for each of its rows
+  constexpr std::uint64_t kReadingsPerRow = 4;  // a file is worth it after so many for each of its rows
   return sample_rows_ >= std::max<std::uint64_t>(options_.rows / 4, kReadingsPerRow * all_.size());
 }
 
 bool RollupKeeper::due() const {
   if (empty()) return false;
-  return joule_rows_ >= options_.rows || sums_.rows() >= options_.sums || many_readings() ||
+  std::size_t sums = 0;
+  for (const auto& lane : lanes_) sums += lane.sums.rows();
+  return joule_rows_ >= options_.rows || sums >= options_.sums || many_readings() ||
          since_first_.elapsed() >= base::Seconds(options_.seconds);
 }
 
-void RollupKeeper::mark(Manifest& manifest, const std::set<std::string>& files) const {
-  for (auto& e : manifest.segments) e.rolled_up = e.rolled_up || files.contains(e.file);
-}
-
 base::Status RollupKeeper::write_sums(Manifest& manifest) {
+  RollupSet& all = lanes_[0].sums;
+  for (std::size_t i = 1; i < lanes_.size(); ++i) {
+    all.take(lanes_[i].sums);
+    lanes_[i].sums.clear(all.steps());
+  }
+  all.condense(options_.rows_per_sum, options_.few_sums);
   for (std::size_t i = 0; i < kRollups; ++i) {
-    const RollupSums& sums = sums_.sums(i);
-    if (sums.rows() == 0) continue;
-    PJ_ASSIGN(auto entry, write_file(env_, directory_, sums.spec().table, manifest, [&](const BatchSink& sink) {
-                return sums.for_each_batch(kGroupRows, sink);
+    const Table table = rollup_specs()[i].table;
+    for (auto& e : manifest.segments) {
+      if (joules_.contains(e.file)) e.rolled_up[name_of(table)] = all.steps()[i];
+    }
+    if (!all.has(i) || all.sums(i).rows() == 0) continue;
+    PJ_ASSIGN(auto entry, write_file(env_, directory_, table, manifest, [&](const BatchSink& sink) {
+                return all.sums(i).for_each_batch(kGroupRows, sink);
               }));
     manifest.segments.push_back(std::move(entry));
   }
-  mark(manifest, joules_);
   return base::ok_status();
+}
+
+// After a file was written: a finer step where there were few sums, the same one else; one that was left out is
+// tried again after some files.
+void RollupKeeper::choose_steps(const RollupSet& written) {
+  constexpr std::uint64_t kFewer = 16;
+  constexpr int kWaits = 8;
+  for (std::size_t i = 0; i < kRollups; ++i) {
+    if (!written.has(i)) {
+      if (steps_[i] != 0) waits_[i] = kWaits;
+      steps_[i] = --waits_[i] > 0 ? 0 : kRollupSteps.back();
+      continue;
+    }
+    steps_[i] = written.steps()[i];
+    const auto at = std::find(kRollupSteps.begin(), kRollupSteps.end(), steps_[i]);
+    const bool few = written.sums(i).rows() * options_.rows_per_sum * kFewer < written.joule_rows();
+    if (few && at != kRollupSteps.begin()) steps_[i] = *(at - 1);
+  }
 }
 
 base::Result<bool> RollupKeeper::load_readings(Manifest& manifest) {
   if (loaded_) return true;
-  loaded_ = true;
   bool sound = true;
   for (const auto& e : manifest.segments) {
     if (e.table != name_of(Table::kSamplesLast)) continue;
     const auto read =
         read_file(env_, directory_, e, [&](const Batch& b) { return all_.add(b), base::ok_status(); });
-    if (!read.ok() && read.error().kind != base::ErrorKind::kCorrupt) return loaded_ = false, read.error();
+    if (!read.ok() && read.error().kind != base::ErrorKind::kCorrupt) return read.error();
     sound = sound && read.ok();
   }
+  loaded_ = true;
   if (sound) return true;
   std::erase_if(manifest.segments, [](const auto& e) { return e.table == name_of(Table::kSamplesLast); });
-  for (auto& e : manifest.segments) e.rolled_up = e.rolled_up && e.table != name_of(Table::kSamples);
+  for (auto& e : manifest.segments) {
+    if (e.table == name_of(Table::kSamples)) e.rolled_up.clear();
+  }
   all_.clear();
-  added_.clear();
-  samples_.clear();
-  sample_rows_ = 0;
+  forget(Table::kSamples);
   return false;
 }
 
 base::Status RollupKeeper::write_readings(Manifest& manifest) {
   PJ_ASSIGN(const bool sound, load_readings(manifest));
   if (!sound) return base::ok_status();
-  all_.take(added_);
-  added_.clear();
+  for (auto& lane : lanes_) {
+    all_.take(lane.readings);
+    lane.readings.clear();
+  }
   if (too_many()) return base::ok_status();
-  PJ_ASSIGN(auto entry, write_file(env_, directory_, Table::kSamplesLast, manifest, [&](const BatchSink& sink) {
-              return all_.for_each_batch(kGroupRows, sink);
-            }));
+  PJ_ASSIGN(auto entry,
+            write_file(env_, directory_, Table::kSamplesLast, manifest,
+                       [&](const BatchSink& sink) { return all_.for_each_batch(kGroupRows, sink); }));
   std::erase_if(manifest.segments, [](const auto& e) { return e.table == name_of(Table::kSamplesLast); });
   manifest.segments.push_back(std::move(entry));
-  mark(manifest, samples_);
+  for (auto& e : manifest.segments) {
+    if (samples_.contains(e.file)) e.rolled_up[name_of(Table::kSamplesLast)] = 1;
+  }
   return base::ok_status();
 }
 
@@ -176,14 +212,10 @@ base::Status RollupKeeper::write(Manifest& manifest, bool all) {
 
 void RollupKeeper::written() {
   if (wrote_sums_) {
-    sums_.clear();
-    joules_.clear();
-    joule_rows_ = 0;
+    choose_steps(lanes_[0].sums);
+    forget(Table::kJoules);
   }
-  if (wrote_readings_) {
-    samples_.clear();
-    sample_rows_ = 0;
-  }
+  if (wrote_readings_) forget(Table::kSamples);
   since_first_ = {};
 }
 

@@ -22,14 +22,15 @@ std::int64_t slow_floor(std::int64_t t, std::int64_t step) {
   return fits_int64(steps * step) ? static_cast<std::int64_t>(steps * step) : INT64_MIN;
 }
 
-Totals totals_of(const Batch& batch, const RollupSpec& spec, Table table) {
+// Both times rounded down to the step.
+Totals totals_of(const Batch& batch, const RollupSpec& spec, Table table, std::int64_t step) {
   const TableSchema& schema = schema_of(table);
   const auto column = [&](std::string_view name) -> const Column& { return batch.columns[schema.find(name)]; };
   const bool raw = table == Table::kJoules;
   Totals out;
   for (std::size_t i = 0; i < batch.rows; ++i) {
     const std::int64_t t = column(raw ? "t1_ns" : "bucket_ns").ints[i];
-    Key key{std::to_string(column("window_ns").ints[i]), std::to_string(slow_floor(t, spec.step_ns))};
+    Key key{std::to_string(slow_floor(column("window_ns").ints[i], step)), std::to_string(slow_floor(t, step))};
     for (const auto name : spec.dimensions)
       key.push_back(column(name).is_null(i) ? "NULL" : "=" + std::string(column(name).text(i)));
     auto& [sum, rows] = out[key];
@@ -78,8 +79,9 @@ Totals read(const RollupSums& sums, std::size_t batch_rows) {
   std::size_t rows = 0;
   EXPECT_TRUE(sums.for_each_batch(batch_rows, [&](const Batch& b) {
                     EXPECT_LE(b.rows, batch_rows);
+                    for (const auto step : b.columns[2].ints) EXPECT_EQ(step, sums.step_ns());
                     rows += b.rows;
-                    merge_into(out, totals_of(b, sums.spec(), sums.spec().table));
+                    merge_into(out, totals_of(b, sums.spec(), sums.spec().table, sums.step_ns()));
                     return base::ok_status();
                   }).ok());
   EXPECT_EQ(rows, sums.rows());
@@ -89,16 +91,18 @@ Totals read(const RollupSums& sums, std::size_t batch_rows) {
 TEST(Rollup, EqualsTheSumOfItsRows) {
   for (const bool near : {false, true}) {
     for (const RollupSpec& spec : rollup_specs()) {
-      RollupSums sums(spec);
-      Totals expected;
-      for (std::uint64_t seed = 1; seed <= 4; ++seed) {
-        base::SymbolTable symbols;
-        const Batch batch = joules_of(symbols, seed, 1000, near);
-        sums.add(batch);
-        merge_into(expected, totals_of(batch, spec, Table::kJoules));
+      for (const std::int64_t step : kRollupSteps) {
+        RollupSums sums(spec, step);
+        Totals expected;
+        for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+          base::SymbolTable symbols;
+          const Batch batch = joules_of(symbols, seed, 500, near);
+          sums.add(batch);
+          merge_into(expected, totals_of(batch, spec, Table::kJoules, step));
+        }
+        EXPECT_GE(sums.rows(), expected.size());
+        EXPECT_EQ(first_difference(read(sums, 300), expected), "") << schema_of(spec.table).name;
       }
-      EXPECT_GE(sums.rows(), expected.size());
-      EXPECT_EQ(first_difference(read(sums, 300), expected), "") << schema_of(spec.table).name;
     }
   }
 }
@@ -119,9 +123,66 @@ TEST(Rollup, AddsUpInAnyGrouping) {
                         }).ok());
     EXPECT_EQ(first_difference(read(in_parts, 64), read(at_once, 1000)), "");
     EXPECT_EQ(first_difference(read(again, 1000), read(at_once, 1000)), "");
-    again.clear();
+    again.clear(kRollupSteps[0]);
     EXPECT_EQ(again.rows(), 0U);
   }
+}
+
+TEST(Rollup, ACoarserStepIsTheSameAsOneFromTheStart) {
+  for (const RollupSpec& spec : rollup_specs()) {
+    for (const std::int64_t step : kRollupSteps) {
+      RollupSums coarsened(spec), from_start(spec, step), fine(spec), taken(spec, step);
+      for (std::uint64_t seed = 1; seed <= 4; ++seed) {
+        base::SymbolTable symbols;
+        const Batch batch = joules_of(symbols, seed, 500, seed % 2 == 0);
+        coarsened.add(batch);
+        from_start.add(batch);
+        fine.add(batch);
+        if (seed == 2) coarsened.coarsen(step);
+      }
+      taken.take(fine);
+      EXPECT_EQ(first_difference(read(coarsened, 1000), read(from_start, 1000)), "");
+      EXPECT_EQ(first_difference(read(taken, 1000), read(from_start, 1000)), "");
+      EXPECT_EQ(taken.step_ns(), step);
+    }
+  }
+}
+
+TEST(Rollup, StepsAreOfTheCalendar) {
+  for (const std::int64_t step : kRollupSteps) {
+    for (const std::int64_t t : {INT64_MIN, INT64_MIN + 1, std::int64_t{-1}, std::int64_t{0}, std::int64_t{1},
+                                 step - 1, step, -step, -step - 1, INT64_MAX})
+      EXPECT_EQ(floor_to_step(t, step), slow_floor(t, step)) << t;
+  }
+  EXPECT_EQ(coarser_step(kRollupSteps[0]), kRollupSteps[1]);
+  EXPECT_EQ(coarser_step(kRollupSteps.back()), 0);
+}
+
+// Rows that are all different: no step makes few sums of them.
+TEST(Rollup, LeavesOutSumsThatStandForTooFewRows) {
+  base::SymbolTable symbols;
+  constexpr std::size_t kRows = 40'000;
+  TableBuilder builder(Table::kJoules, symbols, kRows);
+  for (std::size_t i = 0; i < kRows; ++i) {
+    energy::JouleRow row;
+    row.t1_ns = static_cast<std::int64_t>(i) * 100'000'000;  // over an hour and more
+    row.consumer.kernel = symbols.intern("kernel" + std::to_string(i));
+    row.device = symbols.intern("gpu");
+    builder.append(row);
+  }
+  RollupSet set, other;
+  const Batch batch = builder.take();
+  set.add(batch);
+  other.add(batch);
+  EXPECT_TRUE(set.has(2));
+  set.condense(4, 100);
+  EXPECT_TRUE(set.has(0));
+  EXPECT_FALSE(set.has(2));
+  EXPECT_EQ(set.rows(), set.sums(0).rows() + set.sums(1).rows());
+  other.take(set);
+  EXPECT_EQ(other.joule_rows(), 2 * kRows);
+  EXPECT_TRUE(other.has(1));
+  EXPECT_FALSE(other.has(2));
 }
 
 TEST(Rollup, KeepsASumBeyond64Bits) {
@@ -137,7 +198,7 @@ TEST(Rollup, KeepsASumBeyond64Bits) {
     RollupSums sums(spec);
     sums.add(batch);
     EXPECT_GT(sums.rows(), 1U);
-    EXPECT_EQ(read(sums, 10), totals_of(batch, spec, Table::kJoules));
+    EXPECT_TRUE(read(sums, 10) == totals_of(batch, spec, Table::kJoules, kRollupSteps[0]));
   }
 }
 
@@ -152,7 +213,7 @@ TEST(Rollup, IsSortedByItsDimensionsThenByTime) {
                       for (std::size_t i = 0; i < b.rows; ++i) {
                         auto& key = keys.emplace_back();
                         for (std::size_t d = 0; d < spec.dimensions.size(); ++d) {
-                          const Column& c = b.columns[d + 2];
+                          const Column& c = b.columns[d + 3];
                           key.push_back(c.is_null(i) ? "\x7f" : std::string(c.text(i)));
                         }
                       }
@@ -170,7 +231,22 @@ void keep_newest(const Batch& b, Last& last) {
                              std::string(b.columns[4].text(i))};
     const std::pair key{std::string(b.columns[1].text(i)), std::string(b.columns[2].text(i))};
     const auto [it, fresh] = last.try_emplace(key, reading);
-    if (!fresh && std::get<0>(reading) > std::get<0>(it->second)) it->second = reading;
+    const auto as_reading = [](const auto& r) {
+      return Reading{std::get<0>(r), std::bit_cast<double>(std::get<1>(r)), std::get<2>(r)};
+    };
+    if (!fresh && as_reading(reading).is_newer_than(as_reading(it->second)))
+      it->second = reading;
+  }
+}
+
+TEST(Rollup, AmongReadingsOfOneTimeTheOrderDoesNotMatter) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const std::vector<Reading> oldest_first{{1, 9.0, "measured"}, {2, nan, "missing"},   {2, -1.0, "measured"},
+                                          {2, -0.0, "derived"}, {2, 0.0, "simulated"}, {2, 0.0, "measured"},
+                                          {2, 7.0, "derived"},  {3, nan, "missing"}};
+  for (std::size_t a = 0; a < oldest_first.size(); ++a) {
+    for (std::size_t b = 0; b < oldest_first.size(); ++b)
+      EXPECT_EQ(oldest_first[a].is_newer_than(oldest_first[b]), a > b) << a << " " << b;
   }
 }
 
@@ -187,7 +263,8 @@ TEST(Rollup, KeepsTheNewestReadings) {
     all.add(batch);
     LastReadings part;
     part.add(batch);
-    in_parts.take(part);
+    part.take(in_parts);
+    in_parts = std::move(part);
   }
   for (const LastReadings* readings : {&all, &in_parts}) {
     Last found;

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <thread>
 
+#include "base/assert.hpp"
 #include "bus/query_kernels.hpp"
 #include "bus/store_folder.hpp"
 
@@ -13,10 +14,6 @@ namespace perjoule::bus {
 // What one thread keeps.
 struct Sealer::Worker {
   std::array<std::unique_ptr<BlockMerge>, kEventTables> merges;
-  RollupSet sums;
-  LastReadings readings;  // of the stretch being merged
-  bool has_sums = false;
-
   BlockMerge& merge_of(Table table) {
     auto& merge = merges[static_cast<std::size_t>(table)];
     if (merge == nullptr) merge = std::make_unique<BlockMerge>(table);
@@ -27,8 +24,9 @@ struct Sealer::Worker {
 // One call of seal().
 class Sealer::Job {
  public:
-  Job(Sealer& sealer, Table table, const std::vector<TailBlock>& blocks, ParquetWriter& writer)
-      : sealer_(sealer), table_(table), blocks_(blocks), writer_(writer) {
+  Job(Sealer& sealer, Table table, const std::vector<TailBlock>& blocks, ParquetWriter& writer,
+      std::span<RollupLane> lanes)
+      : sealer_(sealer), table_(table), blocks_(blocks), writer_(writer), lanes_(lanes) {
     cut();
     energy_ = schema_of(table).find("energy_uj");
   }
@@ -78,17 +76,17 @@ class Sealer::Job {
         if (!end_.ok() || taken_ == stretches_.size()) return;
         mine = taken_++;
       }
-      auto encoded = encode(worker, log, stretches_[mine]);
+      auto encoded = encode(worker, lanes_[number], log, stretches_[mine]);
       std::unique_lock lock(mutex_);
       my_turn_.wait(lock, [&] { return written_ == mine || !end_.ok(); });
       if (!end_.ok()) return;
-      end_ = encoded.ok() ? write(worker, std::move(encoded).value()) : base::Status(encoded.error());
+      end_ = encoded.ok() ? write(std::move(encoded).value()) : base::Status(encoded.error());
       ++written_;
       my_turn_.notify_all();
     }
   }
 
-  base::Result<Encoded> encode(Worker& worker, TailReader& log, const Stretch& stretch) const {
+  base::Result<Encoded> encode(Worker& worker, RollupLane& lane, TailReader& log, const Stretch& stretch) const {
     BlockMerge& merge = worker.merge_of(table_);
     merge.clear();
     for (std::size_t i = stretch.from; i < stretch.to; ++i) {
@@ -97,9 +95,8 @@ class Sealer::Job {
       PJ_TRY(merge.add(view));
     }
     Encoded out;
-    worker.readings.clear();
     PJ_TRY(merge.for_each_batch(sealer_.options_.group_rows, [&](const Batch& batch) -> base::Status {
-      sum_up(worker, batch, out.sum);
+      sum_up(lane, batch, out.sum);
       PJ_ASSIGN(auto group, encode_row_group(schema_of(table_), batch, sealer_.options_.encoding));
       out.groups.push_back(std::move(group));
       return base::ok_status();
@@ -107,20 +104,16 @@ class Sealer::Job {
     return out;
   }
 
-  void sum_up(Worker& worker, const Batch& batch, WideInt& sum) const {
-    if (table_ == Table::kSamples) worker.readings.add(batch);
-    if (table_ == Table::kJoules) {
-      worker.sums.add(batch);
-      worker.has_sums = true;
-    }
+  void sum_up(RollupLane& lane, const Batch& batch, WideInt& sum) const {
+    if (table_ == Table::kSamples) lane.readings.add(batch);
+    if (table_ == Table::kJoules) lane.sums.add(batch);
     if (energy_ == schema_of(table_).columns.size()) return;
     for (const auto v : batch.columns[energy_].ints) sum += v;
   }
 
   // In the order of the stretches.
-  base::Status write(Worker& worker, Encoded encoded) {
+  base::Status write(Encoded encoded) {
     sum_ += encoded.sum;
-    if (table_ == Table::kSamples) sealer_.readings_.take(worker.readings);
     for (auto& group : encoded.groups) PJ_TRY(writer_.append(std::move(group)));
     return base::ok_status();
   }
@@ -129,6 +122,7 @@ class Sealer::Job {
   const Table table_;
   const std::vector<TailBlock>& blocks_;
   ParquetWriter& writer_;
+  const std::span<RollupLane> lanes_;
   std::vector<Stretch> stretches_;
   std::size_t energy_ = 0;  // the column; that of no column where there is none
 
@@ -146,26 +140,15 @@ Sealer::Sealer(base::Env& env, std::string directory, SealOptions options)
 }
 Sealer::~Sealer() = default;
 
-base::Result<SegmentEntry> Sealer::seal(Table table, const std::vector<TailBlock>& blocks, std::uint64_t part) {
-  readings_.clear();
-  for (auto& w : workers_) {
-    w->sums.clear();
-    w->has_sums = false;
-  }
+base::Result<SegmentEntry> Sealer::seal(Table table, const std::vector<TailBlock>& blocks, std::uint64_t part,
+                                        std::span<RollupLane> lanes) {
+  PJ_CHECK(lanes.size() == workers_.size());
   const std::string file = segment_file_name(table, part);
   PJ_ASSIGN(auto writer, ParquetWriter::create(env_, directory_ + "/" + file, schema_of(table)));
-  Job job(*this, table, blocks, writer);
+  Job job(*this, table, blocks, writer, lanes);
   PJ_TRY(job.run());
   PJ_ASSIGN(auto summary, writer.seal());
-  return SegmentEntry{std::string(schema_of(table).name), file, std::move(summary), false, job.energy_uj()};
-}
-
-std::vector<const RollupSet*> Sealer::sums() const {
-  std::vector<const RollupSet*> out;
-  for (const auto& w : workers_) {
-    if (w->has_sums) out.push_back(&w->sums);
-  }
-  return out;
+  return SegmentEntry{std::string(schema_of(table).name), file, std::move(summary), {}, job.energy_uj()};
 }
 
 }  // namespace perjoule::bus

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,13 +31,13 @@ class Sealer {
   Sealer(base::Env& env, std::string directory, SealOptions options);
   ~Sealer();
 
+  unsigned threads() const { return static_cast<unsigned>(workers_.size()); }
+
   // STORE/<table>/part-<part>.parquet. The file is durable under its name when this returns, but belongs to the
-  // store only when a manifest names it. Errors: kCorrupt for a damaged block, kIo.
-  base::Result<SegmentEntry> seal(Table table, const std::vector<TailBlock>& blocks, std::uint64_t part);
-  // What the rows of the last seal() add to the rollups: one set per thread that had rows of `joules`, and the
-  // newest readings of `samples`.
-  std::vector<const RollupSet*> sums() const;
-  const LastReadings& readings() const { return readings_; }
+  // store only when a manifest names it. Rows of joules and samples are added to the lanes, one for each thread;
+  // after an error some of them are there. Errors: kCorrupt for a damaged block, kIo.
+  base::Result<SegmentEntry> seal(Table table, const std::vector<TailBlock>& blocks, std::uint64_t part,
+                                  std::span<RollupLane> lanes);
 
  private:
   struct Worker;
@@ -45,7 +46,6 @@ class Sealer {
   const std::string directory_;
   const SealOptions options_;
   std::vector<std::unique_ptr<Worker>> workers_;
-  LastReadings readings_;
 };
 
 }  // namespace perjoule::bus

@@ -72,15 +72,13 @@ struct TimeWindow {
   }
 };
 
-// Of a table with rollups (rollup.hpp): which rows. Those of the tail are in none.
-enum class Segments : std::uint8_t { kAll, kRolledUp, kNotRolledUp };
-bool is_among(Segments which, const SegmentEntry& segment);
 
 struct ScanRequest {
   Table table = Table::kJoules;
   std::vector<std::string> columns;  // empty: all, in the schema's order
   TimeWindow window;                 // compared with the table's time column
-  Segments segments = Segments::kAll;
+  // Only the files for which it says so, and no tail.
+  std::function<bool(const SegmentEntry&)> only = {};
 };
 
 // Something an auditor must know about a store's file.

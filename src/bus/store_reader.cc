@@ -176,10 +176,6 @@ Finding finding_of(const base::Error& error, const std::string& directory) {
 
 }  // namespace
 
-bool is_among(Segments which, const SegmentEntry& segment) {
-  return which == Segments::kAll || (which == Segments::kRolledUp) == segment.rolled_up;
-}
-
 // Files by name and hash, so that a file that took another's name is another file.
 struct StoreReader::OpenFiles {
   std::mutex mutex;
@@ -282,14 +278,14 @@ base::Status StoreReader::scan(const ScanRequest& request, const BatchCallback& 
   PJ_ASSIGN(const auto columns, columns_of(request, schema));
   for (const auto& entry : manifest().segments) {
     const auto& time = entry.summary.time;
-    if (entry.table != schema.name || !is_among(request.segments, entry) || !time.known ||
+    if (entry.table != schema.name || (request.only && !request.only(entry)) || !time.known ||
         !may_hold(request.window, time.first_ns, time.last_ns))
       continue;
     PJ_ASSIGN(const auto file, segment(entry));
     PJ_TRY(SegmentScan(*file, schema, columns, request.window).run(on_batch));
   }
   PJ_TRY(log_status());
-  return request.segments == Segments::kRolledUp ? base::ok_status() : scan_tail(request, columns, on_batch);
+  return request.only ? base::ok_status() : scan_tail(request, columns, on_batch);
 }
 
 base::Status StoreReader::scan_tail(const ScanRequest& request, const std::vector<std::size_t>& columns,

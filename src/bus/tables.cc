@@ -103,10 +103,11 @@ constexpr std::array kCarbon = std::to_array<ColumnSpec>({{"t0_ns", kInt},
                                                           {"g_per_kwh", kDouble, true},
                                                           {"quality", kText},
                                                           {"source", kText, true}});
-// Rollups: sums over rows of `joules` that are equal in everything but these columns. bucket_ns is t1_ns
-// rounded down to the rollup's step.
+// Rollups: sums over rows of `joules` that are equal in these columns; window_ns and t1_ns (bucket_ns) rounded
+// down to whole steps.
 constexpr std::array kJoulesByConsumer = std::to_array<ColumnSpec>({{"window_ns", kInt},
                                                                     {"bucket_ns", kInt},
+                                                                    {"step_ns", kInt},
                                                                     {"tenant", kText, true},
                                                                     {"job", kText, true},
                                                                     {"model", kText, true},
@@ -116,6 +117,7 @@ constexpr std::array kJoulesByConsumer = std::to_array<ColumnSpec>({{"window_ns"
                                                                     {"rows", kInt}});
 constexpr std::array kJoulesByDevice = std::to_array<ColumnSpec>({{"window_ns", kInt},
                                                                   {"bucket_ns", kInt},
+                                                                  {"step_ns", kInt},
                                                                   {"device", kText, true},
                                                                   {"phase", kText, true},
                                                                   {"share", kText},
@@ -124,6 +126,7 @@ constexpr std::array kJoulesByDevice = std::to_array<ColumnSpec>({{"window_ns", 
                                                                   {"rows", kInt}});
 constexpr std::array kJoulesByKernel = std::to_array<ColumnSpec>({{"window_ns", kInt},
                                                                   {"bucket_ns", kInt},
+                                                                  {"step_ns", kInt},
                                                                   {"model", kText, true},
                                                                   {"run", kText, true},
                                                                   {"epoch", kText, true},
