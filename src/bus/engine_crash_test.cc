@@ -191,7 +191,7 @@ void check_going_on(const Story& run, std::uint64_t step, CrashChoice choice) {
     ASSERT_TRUE((*engine)->seal_all().ok());
     ASSERT_TRUE((*engine)->snapshot().tail.empty());
     for (const auto& e : (*engine)->snapshot().manifest->segments)
-      ASSERT_EQ(!e.rolled_up.empty(), e.table == "joules" || e.table == "samples") << e.file;
+      ASSERT_EQ(e.rolled_up.empty(), e.table == "samples_last") << e.file;
   }
   auto again = Engine::open(*disk, kStore, small_options());
   ASSERT_TRUE(again.ok()) << again.error().message();

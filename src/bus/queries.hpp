@@ -42,6 +42,8 @@ struct EnergyQuery {
   std::vector<TextIs> is;
   std::vector<TextBetween> between;
   std::size_t limit = 0;  // the groups of most energy; 0: all
+  // Sums of a rollup (rollup.hpp) where one has what is asked, rows for the rest. The answer is the same.
+  bool rollups = true;
 };
 struct EnergyGroup {
   std::array<std::string_view, 2> keys;  // empty: NULL
@@ -51,6 +53,7 @@ struct EnergyGroup {
 struct EnergyAnswer {
   std::vector<EnergyGroup> groups;                        // most energy first, then by keys
   std::vector<std::shared_ptr<const ColumnTexts>> texts;  // own the keys
+  std::string rollup;                                     // the one that was asked; empty: rows alone
 };
 base::Result<EnergyAnswer> energy_by(QuerySession& session, const EnergyQuery& query);
 base::Result<EnergyAnswer> heat_map(QuerySession& session, TimeWindow window = {});
@@ -93,7 +96,7 @@ struct LastValue {
   double value = 0;  // NaN: absent
 };
 struct LastValues {
-  std::vector<LastValue> values;  // by device, then signal; of equal times the first written
+  std::vector<LastValue> values;  // by device, then signal; of equal times the greatest
   std::vector<std::string_view> devices, signals;
   std::vector<std::shared_ptr<const ColumnTexts>> texts;
 };

@@ -40,6 +40,8 @@ class QueriesTest : public ::testing::TestWithParam<unsigned> {
     o.log.segment_bytes = 1 << 20;
     o.group_rows = 700;
     o.encoding.page_rows = 128;
+    // Rollups of several steps of time, and some left out; or all of the finest.
+    if (GetParam() == 2) o.rollups.few_sums = 500, o.rollups.rows_per_sum = 2;
     auto engine = Engine::open(env_, kStore, o);
     ASSERT_TRUE(engine.ok()) << engine.error().message();
     engine_ = std::move(*engine);
@@ -157,7 +159,13 @@ class QueriesTest : public ::testing::TestWithParam<unsigned> {
     return out;
   }
 
-  void expect_equal(const EnergyQuery& q) {
+  void expect_equal(EnergyQuery q) {
+    expect_right(q);
+    q.rollups = false;
+    expect_right(q);
+  }
+
+  void expect_right(const EnergyQuery& q) {
     const auto answer = energy_by(*session_, q);
     ASSERT_TRUE(answer.ok()) << answer.error().message();
     Groups got;
@@ -190,7 +198,8 @@ class QueriesTest : public ::testing::TestWithParam<unsigned> {
 };
 
 TEST_P(QueriesTest, EnergyByAnyDimensions) {
-  const TimeWindow window{-20 * kSecond, 10 * kSecond};
+  const TimeWindow window{-20 * kSecond, 10 * kSecond}, odd{-17 * kSecond - 5, 33 * kSecond + 7},
+      begun{std::numeric_limits<std::int64_t>::min(), 5 * kSecond};
   for (const std::vector<std::string>& by : {std::vector<std::string>{"tenant"},
                                              {"node"},
                                              {"node", "phase"},
@@ -201,8 +210,13 @@ TEST_P(QueriesTest, EnergyByAnyDimensions) {
     expect_equal(q);
     q.window = window;
     expect_equal(q);
-    q.time = JouleTime::kEnd;
-    expect_equal(q);
+    for (const TimeWindow& w : {odd, begun, TimeWindow{kSecond, 4 * kSecond}}) {
+      q.window = w;
+      q.time = JouleTime::kWindow;
+      expect_equal(q);
+      q.time = JouleTime::kEnd;
+      expect_equal(q);
+    }
     q.is = {{"model", "mo1"}};
     expect_equal(q);
     q.between = {{"epoch", "e0", "e1"}, {"kernel", "k1", ""}};
@@ -210,6 +224,22 @@ TEST_P(QueriesTest, EnergyByAnyDimensions) {
     q.limit = 3;
     expect_equal(q);
   }
+}
+
+TEST_P(QueriesTest, RollupsAnswerWhatTheyHave) {
+  EnergyQuery q;
+  const auto rollup_of = [&] { return energy_by(*session_, q).value().rollup; };
+  q.by = {"node", "phase"};
+  EXPECT_EQ(rollup_of(), "joules_by_device");
+  const std::uint64_t rows = session_->stats().rows;
+  q.rollups = false;
+  EXPECT_EQ(rollup_of(), "");
+  EXPECT_LT(rows, session_->stats().rows);
+  q.rollups = true;
+  q.by = {"tenant", "model"};
+  EXPECT_EQ(rollup_of(), GetParam() == 2 ? "" : "joules_by_consumer");
+  q.is = {{"phase", "decode"}};
+  EXPECT_EQ(rollup_of(), "");
 }
 
 TEST_P(QueriesTest, NothingToFind) {
@@ -329,7 +359,8 @@ TEST_P(QueriesTest, LastValues) {
   std::map<std::pair<std::string, std::string>, std::pair<std::int64_t, double>> expected;
   for (const auto& s : samples_) {
     const auto [it, fresh] = expected.try_emplace({s.device, s.signal}, s.t_ns, s.value);
-    if (!fresh && s.t_ns > it->second.first) it->second = {s.t_ns, s.value};
+    const Reading old{it->second.first, it->second.second, {}};
+    if (!fresh && Reading{s.t_ns, s.value, {}}.is_newer_than(old)) it->second = {s.t_ns, s.value};
   }
   const auto answer = last_values(*session_);
   ASSERT_TRUE(answer.ok()) << answer.error().message();

@@ -9,6 +9,7 @@
 #include "bus/queries.hpp"
 #include "bus/query_kernels.hpp"
 #include "bus/query_scan.hpp"
+#include "bus/rollup.hpp"
 
 namespace perjoule::bus {
 namespace {
@@ -165,12 +166,13 @@ class Timeline {
 struct Last {
   std::int64_t t_ns = 0;
   double value = 0;
-  std::uint32_t unit = UINT32_MAX;  // UINT32_MAX: none
+  bool known = false;
 
-  // Of equal times the first written.
   void take(const Last& other) {
-    const bool newer = t_ns < other.t_ns || (t_ns == other.t_ns && other.unit < unit);
-    if (unit == UINT32_MAX || (other.unit != UINT32_MAX && newer)) *this = other;
+    if (!known || (other.known && is_newer(other.t_ns, other.value, *this))) *this = other;
+  }
+  static bool is_newer(std::int64_t t, double v, const Last& than) {
+    return Reading{t, v, {}}.is_newer_than({than.t_ns, than.value, {}});
   }
 };
 
@@ -189,15 +191,14 @@ class LastTable {
     PJ_ASSIGN(const auto signals, reader.codes(kSignal));
     PJ_ASSIGN(const auto times, reader.ints(kTime));
     PJ_ASSIGN(const auto values, reader.doubles(kValue));
-    const auto unit = static_cast<std::uint32_t>(reader.unit().number);
     for (std::size_t i = 0; i < times.size();) {
       // Readings of one device and signal mostly come together.
       const std::uint32_t device = devices[i], signal = signals[i];
       std::size_t newest = i++;
       for (; i < times.size() && devices[i] == device && signals[i] == signal; ++i) {
-        if (times[i] > times[newest]) newest = i;
+        if (Last::is_newer(times[i], values[i], {times[newest], values[newest], true})) newest = i;
       }
-      at((*device_map)[device], (*signal_map)[signal]).take({times[newest], values[newest], unit});
+      at((*device_map)[device], (*signal_map)[signal]).take({times[newest], values[newest], true});
     }
     return base::ok_status();
   }
@@ -208,7 +209,7 @@ class LastTable {
   }
   const Last* find(std::uint64_t device, std::uint64_t signal) const {
     const std::uint64_t key = device * signals_ + signal;
-    if (!flat_.empty()) return flat_[key].unit == UINT32_MAX ? nullptr : &flat_[key];
+    if (!flat_.empty()) return flat_[key].known ? &flat_[key] : nullptr;
     const auto found = sparse_.find(key);
     return found == sparse_.end() ? nullptr : &found->second;
   }
@@ -493,17 +494,29 @@ base::Result<DeviceTimeline> device_timeline(QuerySession& session, const Device
   return Timeline(session, query).run();
 }
 
+// What `samples_last` has, and the samples that are not in it yet.
 base::Result<LastValues> last_values(QuerySession& session) {
-  PJ_ASSIGN(const auto units, units_of(session, Table::kSamples, kTime, {}));
-  PJ_TRY(learn_texts(session, Table::kSamples, units, std::array<std::size_t, 2>{kDevice, kSignal}));
+  constexpr std::array<std::size_t, 2> kNames{kDevice, kSignal};  // at the same places in both tables
+  session.stats() = {};
+  const auto later = [](const SegmentEntry* segment) {
+    const bool known = segment != nullptr && segment->step_in(schema_of(Table::kSamplesLast).name) != 0;
+    return known ? std::vector<TimeWindow>{} : std::vector<TimeWindow>{{}};
+  };
+  const auto all = [](const SegmentEntry*) { return std::vector<TimeWindow>{{}}; };
+  std::vector<Unit> known, samples;
+  PJ_TRY(add_units(session, Table::kSamplesLast, kTime, all, known));
+  PJ_TRY(add_units(session, Table::kSamples, kTime, later, samples));
+  PJ_TRY(learn_texts(session, Table::kSamplesLast, known, kNames));
+  PJ_TRY(learn_texts(session, Table::kSamples, samples, kNames));
   LastValues out;
   out.texts = {session.texts("device"), session.texts("signal")};
   out.devices = out.texts[0]->all();
   out.signals = out.texts[1]->all();
-  std::vector<LastTable> tables(workers_of(session, units.size()),
+  std::vector<LastTable> tables(workers_of(session, std::max(known.size(), samples.size())),
                                 LastTable(out.devices.size(), out.signals.size()));
-  PJ_TRY(read_units(session, Table::kSamples, units,
-                    {{}, [&](std::size_t w, PieceReader& r) { return tables[w].piece(r); }, {}}));
+  const auto piece = [&](std::size_t w, PieceReader& r) { return tables[w].piece(r); };
+  PJ_TRY(read_units(session, Table::kSamplesLast, known, {{}, piece, {}}));
+  PJ_TRY(read_units(session, Table::kSamples, samples, {{}, piece, {}}));
   for (std::size_t w = 1; w < tables.size(); ++w) tables[0].take(tables[w]);
   const auto signals = in_order(out.signals);
   for (const auto d : in_order(out.devices)) {

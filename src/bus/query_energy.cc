@@ -7,6 +7,7 @@
 #include "bus/queries.hpp"
 #include "bus/query_kernels.hpp"
 #include "bus/query_scan.hpp"
+#include "bus/rollup.hpp"
 
 namespace perjoule::bus {
 namespace {
@@ -15,64 +16,79 @@ namespace {
 constexpr std::uint64_t kFlatGroups = std::uint64_t{1} << 18;
 constexpr std::string_view kNode = "node";
 
-base::Result<std::size_t> text_column(const std::string& name) {
+// A column of joules; a node is known by the device.
+std::string column_name(const std::string& dimension) { return dimension == kNode ? "device" : dimension; }
+
+base::Status check_dimension(const std::string& name) {
   const TableSchema& schema = schema_of(Table::kJoules);
-  const std::size_t i = schema.find(name == kNode ? "device" : name);
-  if (i != schema.columns.size() && schema.columns[i].type == ColumnType::kText) return i;
+  const std::size_t i = schema.find(column_name(name));
+  if (i != schema.columns.size() && schema.columns[i].type == ColumnType::kText) return base::ok_status();
   return base::bad_input("group joules", "'" + name + "'", "it is no dimension of joules");
 }
 
 struct Dimension {
-  std::size_t column = 0;
+  std::string name;
   std::shared_ptr<ColumnTexts> texts;
   std::vector<std::uint32_t> other;  // the column's number -> this dimension's; empty: the same
   std::uint64_t size = 1;
 };
 
-// Which numbers of a column are asked for.
+// Which numbers of a column are asked for; `text`, if it is only one.
 struct Filter {
-  std::size_t column = 0;
+  std::string column;
   std::vector<std::uint8_t> passes;
+  std::string text;
+};
+
+// Rows of one table that are asked, and where its columns are.
+struct Source {
+  Table table = Table::kJoules;
+  std::vector<Unit> units;
+  std::array<std::size_t, 2> dimensions{};
+  std::vector<std::size_t> filters;
+  std::size_t energy = 0, time = 0;
+  std::optional<std::size_t> rows;  // of a rollup: how many rows of joules each one stands for
 };
 
 // Everything about a question that does not change while it is answered.
 struct Plan {
-  std::vector<Unit> units;
-  std::vector<Dimension> dimensions;  // two; the second may be of size 1 and no column
+  std::vector<Source> sources;
+  std::vector<Dimension> dimensions;  // two; the second may be of size 1 and without a name
   std::vector<Filter> filters;
-  std::size_t energy = 0, time = 0;
-  TimeWindow window;
+  std::string rollup;
   std::uint64_t groups() const { return dimensions[0].size * dimensions[1].size; }
+  std::size_t workers(const QuerySession& session) const {
+    std::size_t most = 1;
+    for (const Source& s : sources) most = std::max(most, workers_of(session, s.units.size()));
+    return most;
+  }
 };
 
-base::Result<Filter> filter_of(QuerySession& session, const std::string& column,
-                               const std::function<bool(std::string_view)>& passes) {
-  Filter f;
-  PJ_ASSIGN(f.column, text_column(column));
+Filter filter_of(QuerySession& session, const std::string& column,
+                 const std::function<bool(std::string_view)>& passes) {
+  Filter f{column, {}, {}};
   const auto all = session.texts(column)->all();
   f.passes.assign(all.size(), 0);
   for (std::size_t i = 1; i < all.size(); ++i) f.passes[i] = passes(all[i]) ? 1 : 0;
   return f;
 }
 
-base::Status add_filters(QuerySession& session, const EnergyQuery& q, Plan& plan) {
+void add_filters(QuerySession& session, const EnergyQuery& q, Plan& plan) {
   for (const TextIs& f : q.is) {
-    PJ_ASSIGN(Filter filter, filter_of(session, f.column, [&](std::string_view t) { return t == f.text; }));
-    plan.filters.push_back(std::move(filter));
+    plan.filters.push_back(filter_of(session, f.column, [&](std::string_view t) { return t == f.text; }));
+    plan.filters.back().text = f.text;
   }
   for (const TextBetween& f : q.between) {
-    PJ_ASSIGN(Filter filter, filter_of(session, f.column, [&](std::string_view t) {
-                return t >= f.from && (f.to.empty() || t < f.to);
-              }));
-    plan.filters.push_back(std::move(filter));
+    plan.filters.push_back(filter_of(session, f.column, [&](std::string_view t) {
+      return t >= f.from && (f.to.empty() || t < f.to);
+    }));
   }
-  return base::ok_status();
 }
 
 base::Status add_dimensions(QuerySession& session, const EnergyQuery& q, Plan& plan) {
   for (const std::string& name : q.by) {
     Dimension d;
-    PJ_ASSIGN(d.column, text_column(name));
+    d.name = name;
     if (name == kNode) {
       PJ_ASSIGN(d.other, session.nodes_of_devices());
     }
@@ -84,28 +100,103 @@ base::Status add_dimensions(QuerySession& session, const EnergyQuery& q, Plan& p
   return base::ok_status();
 }
 
+// The columns of joules that a question names.
+std::vector<std::string> columns_of(const EnergyQuery& q) {
+  std::vector<std::string> out;
+  for (const auto& name : q.by) out.push_back(column_name(name));
+  for (const auto& f : q.is) out.push_back(f.column);
+  for (const auto& f : q.between) out.push_back(f.column);
+  return out;
+}
+
+// The rollup that has all these columns, and sums in this store; nullptr: none.
+const RollupSpec* rollup_for(const QuerySession& session, const std::vector<std::string>& columns) {
+  const auto has_all = [&](const RollupSpec& spec) {
+    return std::all_of(columns.begin(), columns.end(), [&](const auto& c) {
+      return std::find(spec.dimensions.begin(), spec.dimensions.end(), c) != spec.dimensions.end();
+    });
+  };
+  const auto& segments = session.store().manifest().segments;
+  for (const RollupSpec& spec : rollup_specs()) {
+    const auto is_file = [&](const auto& e) { return e.table == schema_of(spec.table).name; };
+    if (has_all(spec) && std::any_of(segments.begin(), segments.end(), is_file)) return &spec;
+  }
+  return nullptr;
+}
+
+// The part of a window that is made of whole steps; `from` is not before `to` if there is none.
+TimeWindow whole_steps(const TimeWindow& window, std::int64_t step_ns) {
+  constexpr std::int64_t kEnd = std::numeric_limits<std::int64_t>::max();
+  return {ceil_to_step(window.from_ns, step_ns),
+          window.to_ns == kEnd ? kEnd : floor_to_step(window.to_ns, step_ns)};
+}
+
+// What is left of the window.
+std::vector<TimeWindow> edges(const TimeWindow& window, const TimeWindow& whole) {
+  if (whole.from_ns >= whole.to_ns) return {window};
+  std::vector<TimeWindow> out;
+  if (window.from_ns < whole.from_ns) out.push_back({window.from_ns, whole.from_ns});
+  if (whole.to_ns < window.to_ns) out.push_back({whole.to_ns, window.to_ns});
+  return out;
+}
+
+Source source_of(Table table, const EnergyQuery& q, std::string_view time) {
+  const TableSchema& schema = schema_of(table);
+  Source s;
+  s.table = table;
+  s.energy = schema.find("energy_uj");
+  s.time = schema.find(time);
+  for (std::size_t d = 0; d < q.by.size(); ++d) s.dimensions[d] = schema.find(column_name(q.by[d]));
+  for (const auto& f : q.is) s.filters.push_back(schema.find(f.column));
+  for (const auto& f : q.between) s.filters.push_back(schema.find(f.column));
+  if (table != Table::kJoules) s.rows = schema.find("rows");
+  return s;
+}
+
+// Rows of joules that are in no sum of the rollup, or in one of a step that is only in part in the window.
+base::Status add_rows(QuerySession& session, const EnergyQuery& q, const RollupSpec* rollup, Plan& plan) {
+  Source rows = source_of(Table::kJoules, q, q.time == JouleTime::kWindow ? "window_ns" : "t1_ns");
+  const auto windows = [&](const SegmentEntry* segment) -> std::vector<TimeWindow> {
+    const std::int64_t step =
+        rollup == nullptr || segment == nullptr ? 0 : segment->step_in(schema_of(rollup->table).name);
+    return step == 0 ? std::vector{q.window} : edges(q.window, whole_steps(q.window, step));
+  };
+  PJ_TRY(add_units(session, rows.table, rows.time, windows, rows.units));
+  plan.sources.push_back(std::move(rows));
+  return base::ok_status();
+}
+
+base::Status add_sums(QuerySession& session, const EnergyQuery& q, const RollupSpec& rollup, Plan& plan) {
+  Source sums = source_of(rollup.table, q, q.time == JouleTime::kWindow ? "window_ns" : "bucket_ns");
+  const auto windows = [&](const SegmentEntry* segment) -> std::vector<TimeWindow> {
+    if (segment == nullptr) return {};
+    const TimeWindow whole = whole_steps(q.window, segment->step_in(segment->table));
+    return whole.from_ns < whole.to_ns ? std::vector{whole} : std::vector<TimeWindow>{};
+  };
+  PJ_TRY(add_units(session, sums.table, sums.time, windows, sums.units));
+  plan.sources.push_back(std::move(sums));
+  plan.rollup = schema_of(rollup.table).name;
+  return base::ok_status();
+}
+
 base::Result<Plan> plan_of(QuerySession& session, const EnergyQuery& q) {
   if (q.by.empty() || q.by.size() > 2)
     return base::bad_input("group joules", std::to_string(q.by.size()) + " dimensions",
                            "one or two are possible");
-  const TableSchema& schema = schema_of(Table::kJoules);
+  const std::vector<std::string> columns = columns_of(q);
+  for (const auto& name : columns) PJ_TRY(check_dimension(name));
   Plan plan;
-  plan.window = q.window;
-  plan.energy = schema.find("energy_uj");
-  plan.time = schema.find(q.time == JouleTime::kWindow ? "window_ns" : "t1_ns");
-  std::vector<std::size_t> columns;
-  const auto note = [&](const std::string& name) -> base::Status {
-    PJ_ASSIGN(const std::size_t column, text_column(name));
-    columns.push_back(column);
-    return base::ok_status();
-  };
-  for (const auto& name : q.by) PJ_TRY(note(name));
-  for (const auto& f : q.is) PJ_TRY(note(f.column));
-  for (const auto& f : q.between) PJ_TRY(note(f.column));
-  PJ_ASSIGN(plan.units, units_of(session, Table::kJoules, plan.time, q.window));
-  PJ_TRY(learn_texts(session, Table::kJoules, plan.units, columns));
+  session.stats() = {};
+  const RollupSpec* const rollup = q.rollups ? rollup_for(session, columns) : nullptr;
+  PJ_TRY(add_rows(session, q, rollup, plan));
+  if (rollup != nullptr) PJ_TRY(add_sums(session, q, *rollup, plan));
+  for (const Source& s : plan.sources) {
+    std::vector<std::size_t> places;
+    for (const auto& name : columns) places.push_back(schema_of(s.table).find(name));
+    PJ_TRY(learn_texts(session, s.table, s.units, places));
+  }
   PJ_TRY(add_dimensions(session, q, plan));
-  PJ_TRY(add_filters(session, q, plan));
+  add_filters(session, q, plan);
   return plan;
 }
 
@@ -124,11 +215,12 @@ class Summer {
   }
 
   // False: no row of the unit is asked for.
-  base::Result<bool> begin(PieceReader& reader) {
+  base::Result<bool> begin(const Source& source, PieceReader& reader) {
+    source_ = &source;
     passes_.resize(plan_.filters.size());
     for (std::size_t i = 0; i < passes_.size(); ++i) {
       const Filter& f = plan_.filters[i];
-      PJ_ASSIGN(const auto map, reader.map(f.column));
+      PJ_ASSIGN(const auto map, reader.map(source.filters[i]));
       passes_[i].resize(map->size());
       std::transform(map->begin(), map->end(), passes_[i].begin(),
                      [&](auto number) { return f.passes[number]; });
@@ -139,19 +231,25 @@ class Summer {
   }
 
   base::Status piece(PieceReader& reader) {
-    PJ_ASSIGN(const Cover cover, reader.cover(plan_.time, plan_.window));
+    PJ_ASSIGN(const Cover cover, reader.cover(source_->time));
     if (cover == Cover::kNone) return base::ok_status();
     bool some = false;
     for (std::size_t i = 0; i < passes_.size(); ++i) {
-      PJ_ASSIGN(const auto codes, reader.codes(plan_.filters[i].column));
+      if (const std::string& text = plan_.filters[i].text; !text.empty()) {
+        PJ_ASSIGN(const bool perhaps, reader.may_hold_text(source_->filters[i], text));
+        if (!perhaps) return base::ok_status();
+      }
+      PJ_ASSIGN(const auto codes, reader.codes(source_->filters[i]));
       select(codes, passes_[i], some);
       some = true;
       if (selected_.empty()) return base::ok_status();
     }
     if (cover == Cover::kSome) {
-      PJ_ASSIGN(const auto times, reader.ints(plan_.time));
-      const TimeWindow& w = plan_.window;
-      select_rows(times.size(), some, selected_, [&](std::size_t i) { return w.holds(times[i]); });
+      PJ_ASSIGN(const auto times, reader.ints(source_->time));
+      const auto& windows = reader.unit().windows;
+      const TimeWindow first = windows.front(), last = windows.back();
+      select_rows(times.size(), some, selected_,
+                  [&](std::size_t i) { return first.holds(times[i]) || last.holds(times[i]); });
       some = true;
     }
     return some && selected_.empty() ? base::ok_status() : add(reader, some);
@@ -177,7 +275,7 @@ class Summer {
   base::Status begin_dimension(PieceReader& reader, std::size_t d) {
     const Dimension& dimension = plan_.dimensions[d];
     if (dimension.texts == nullptr) return base::ok_status();
-    PJ_ASSIGN(maps_[d], reader.map(dimension.column));
+    PJ_ASSIGN(maps_[d], reader.map(source_->dimensions[d]));
     if (dimension.other.empty()) return base::ok_status();
     auto own = std::make_shared<QuerySession::CodeMap>(*maps_[d]);
     for (auto& number : *own) number = dimension.other[number];
@@ -193,32 +291,45 @@ class Summer {
   }
 
   base::Status add(PieceReader& reader, bool some) {
-    PJ_ASSIGN(auto energy, reader.ints(plan_.energy));
-    PJ_ASSIGN(const auto first, reader.codes(plan_.dimensions[0].column));
-    if (some) {
-      energies_.resize(selected_.size());
-      for (std::size_t i = 0; i < selected_.size(); ++i) energies_[i] = energy[selected_[i]];
-      energy = energies_;
+    PJ_ASSIGN(auto energy, reader.ints(source_->energy));
+    energy = chosen(energy, some, energies_);
+    std::span<const std::int64_t> counts;
+    if (source_->rows) {
+      PJ_ASSIGN(counts, reader.ints(*source_->rows));
+      counts = chosen(counts, some, counts_);
     }
+    PJ_ASSIGN(const auto first, reader.codes(source_->dimensions[0]));
     bound_ += bound_of_sum(energy);
     const std::uint32_t* const numbers = maps_[0]->data();
     if (plan_.dimensions[1].texts == nullptr) {
-      add_rows(energy, some, [&](std::size_t i) { return std::uint64_t{numbers[first[i]]}; });
+      add_rows(energy, counts, some, [&](std::size_t i) { return std::uint64_t{numbers[first[i]]}; });
       return base::ok_status();
     }
-    PJ_ASSIGN(const auto second, reader.codes(plan_.dimensions[1].column));
+    PJ_ASSIGN(const auto second, reader.codes(source_->dimensions[1]));
     const std::uint32_t* const others = maps_[1]->data();
     const std::uint64_t size = plan_.dimensions[1].size;
-    add_rows(energy, some, [&](std::size_t i) { return numbers[first[i]] * size + others[second[i]]; });
+    add_rows(energy, counts, some,
+             [&](std::size_t i) { return numbers[first[i]] * size + others[second[i]]; });
     return base::ok_status();
   }
 
-  // `energy` of the rows that are selected, where some are.
+  // The selected values, where some rows are.
+  std::span<const std::int64_t> chosen(std::span<const std::int64_t> values, bool some,
+                                       std::vector<std::int64_t>& memory) const {
+    if (!some) return values;
+    memory.resize(selected_.size());
+    for (std::size_t i = 0; i < selected_.size(); ++i) memory[i] = values[selected_[i]];
+    return memory;
+  }
+
+  // `energy` and `counts` of the rows that are selected, where some are; no counts: each row is one.
   template <class GroupOf>
-  void add_rows(std::span<const std::int64_t> energy, bool some, GroupOf&& group_of) {
+  void add_rows(std::span<const std::int64_t> energy, std::span<const std::int64_t> counts, bool some,
+                GroupOf&& group_of) {
+    const auto count = [&](std::size_t i) { return counts.empty() ? 1 : static_cast<std::uint64_t>(counts[i]); };
     if (!flat_) {
       for (std::size_t i = 0; i < energy.size(); ++i)
-        add_to(sparse_[group_of(some ? selected_[i] : i)], energy[i], 1);
+        add_to(sparse_[group_of(some ? selected_[i] : i)], energy[i], count(i));
       return;
     }
     groups_.resize(energy.size());
@@ -229,11 +340,8 @@ class Summer {
       for (std::size_t i = 0; i < energy.size(); ++i) groups_[i] = static_cast<std::uint32_t>(group_of(i));
     }
     // Where rows of a group lie together, its cell is touched once for all of them.
-    if (changes_in(groups_) < energy.size() / 8) {
-      add_runs(energy);
-    } else {
-      for (std::size_t i = 0; i < energy.size(); ++i) add_to(cells_[groups_[i]], energy[i], 1);
-    }
+    if (counts.empty() && changes_in(groups_) < energy.size() / 8) return add_runs(energy);
+    for (std::size_t i = 0; i < energy.size(); ++i) add_to(cells_[groups_[i]], energy[i], count(i));
   }
 
   void add_runs(std::span<const std::int64_t> energy) {
@@ -255,22 +363,25 @@ class Summer {
 
   const Plan& plan_;
   const bool flat_;
+  const Source* source_ = nullptr;  // of the unit being read
   std::vector<Cell<Sum>> cells_;
   std::unordered_map<std::uint64_t, Cell<Sum>> sparse_;
   std::array<std::shared_ptr<const QuerySession::CodeMap>, 2> maps_;
   std::vector<std::vector<std::uint8_t>> passes_;
   std::vector<std::uint32_t> selected_, groups_;
-  std::vector<std::int64_t> energies_;
+  std::vector<std::int64_t> energies_, counts_;
   WideInt bound_ = 0;
 };
 
 template <class Sum>
 base::Result<Summer<Sum>> sum_all(QuerySession& session, const Plan& plan) {
-  std::vector<Summer<Sum>> summers(workers_of(session, plan.units.size()), Summer<Sum>(plan));
-  PJ_TRY(read_units(session, Table::kJoules, plan.units,
-                    {[&](std::size_t w, PieceReader& r) { return summers[w].begin(r); },
-                     [&](std::size_t w, PieceReader& r) { return summers[w].piece(r); },
-                     {}}));
+  std::vector<Summer<Sum>> summers(plan.workers(session), Summer<Sum>(plan));
+  for (const Source& source : plan.sources) {
+    PJ_TRY(read_units(session, source.table, source.units,
+                      {[&](std::size_t w, PieceReader& r) { return summers[w].begin(source, r); },
+                       [&](std::size_t w, PieceReader& r) { return summers[w].piece(r); },
+                       {}}));
+  }
   for (std::size_t w = 1; w < summers.size(); ++w) summers[0].take(summers[w]);
   return std::move(summers[0]);
 }
@@ -278,6 +389,7 @@ base::Result<Summer<Sum>> sum_all(QuerySession& session, const Plan& plan) {
 template <class Sum>
 base::Result<EnergyAnswer> answer_of(const Plan& plan, const Summer<Sum>& sums, std::size_t limit) {
   EnergyAnswer out;
+  out.rollup = plan.rollup;
   std::array<std::vector<std::string_view>, 2> names;
   for (std::size_t d = 0; d < 2; ++d) {
     if (plan.dimensions[d].texts == nullptr) continue;

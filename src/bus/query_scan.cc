@@ -22,33 +22,44 @@ bool may_hold(const TimeWindow& w, const IntBounds& b) {
 base::Result<std::vector<Unit>> units_of(QuerySession& session, Table table, std::size_t time_column,
                                          const TimeWindow& window) {
   std::vector<Unit> out;
+  session.stats() = {};
+  const auto whole = [&](const SegmentEntry*) { return std::vector{window}; };
+  PJ_TRY(add_units(session, table, time_column, whole, out));
+  return out;
+}
+
+base::Status add_units(QuerySession& session, Table table, std::size_t time_column, const WindowsOf& windows_of,
+                       std::vector<Unit>& units) {
   const StoreReader& store = session.store();
   const TableSchema& schema = schema_of(table);
   PJ_TRY(store.log_status());
   QueryStats& stats = session.stats();
-  stats = {};
+  const auto add = [&](Unit unit, const std::vector<TimeWindow>& windows, std::optional<IntBounds> bounds) {
+    unit.number = units.size();
+    for (const TimeWindow& w : windows) {
+      if (!bounds || may_hold(w, *bounds)) unit.windows.push_back(w);
+    }
+    ++(unit.windows.empty() ? stats.pruned_units : stats.units);
+    if (!unit.windows.empty()) units.push_back(std::move(unit));
+  };
   for (const auto& entry : store.manifest().segments) {
     if (entry.table != schema.name) continue;
+    const auto windows = windows_of(&entry);
+    if (windows.empty()) continue;
     PJ_ASSIGN(const auto file, store.segment(entry));
     const std::size_t place = places_of(schema, file->format_version())[time_column];
-    for (std::size_t g = 0; g < file->groups(); ++g) {
-      const auto bounds = file->int_bounds(g, place);
-      if (bounds && !may_hold(window, *bounds)) {
-        ++stats.pruned_units;
-      } else {
-        out.push_back({out.size(), file, g, {}, static_cast<std::size_t>(file->meta().groups[g].rows)});
-      }
-    }
+    for (std::size_t g = 0; g < file->groups(); ++g)
+      add({0, file, g, {}, static_cast<std::size_t>(file->meta().groups[g].rows), {}}, windows,
+          file->int_bounds(g, place));
   }
+  const auto windows = windows_of(nullptr);
   for (const TailBlock& block : store.tail()) {
     if (block.table != table) continue;
-    const bool prune =
-        time_column == schema.time_column && !may_hold(window, {block.first_ns, block.last_ns});
-    if (!prune) out.push_back({out.size(), nullptr, 0, block, static_cast<std::size_t>(block.rows)});
-    stats.pruned_units += prune ? 1 : 0;
+    const bool known = time_column == schema.time_column;
+    add({0, nullptr, 0, block, static_cast<std::size_t>(block.rows), {}}, windows,
+        known ? std::optional(IntBounds{block.first_ns, block.last_ns}) : std::nullopt);
   }
-  stats.units = out.size();
-  return out;
+  return base::ok_status();
 }
 
 PieceReader::PieceReader(QuerySession& session, Table table)
@@ -215,6 +226,16 @@ base::Result<Cover> PieceReader::cover(std::size_t column, const TimeWindow& win
   if (!bounds) return Cover::kSome;
   if (!may_hold(window, *bounds)) return Cover::kNone;
   return window.holds(bounds->first) && window.holds(bounds->second) ? Cover::kAll : Cover::kSome;
+}
+
+base::Result<Cover> PieceReader::cover(std::size_t column) {
+  Cover out = Cover::kNone;
+  for (const TimeWindow& w : unit_->windows) {
+    PJ_ASSIGN(const Cover one, cover(column, w));
+    if (one == Cover::kAll) return one;
+    if (one == Cover::kSome) out = one;
+  }
+  return out;
 }
 
 base::Result<bool> PieceReader::may_hold_text(std::size_t column, std::string_view text) {

@@ -19,11 +19,17 @@ struct Unit {
   std::size_t group = 0;
   TailBlock block;  // if there is no file
   std::size_t rows = 0;
+  std::vector<TimeWindow> windows;  // of the time column: which rows are asked for. One, or two apart
 };
 
 // All units of a table that may hold rows in the window of an int64 column. Error: of a damaged log or file.
 base::Result<std::vector<Unit>> units_of(QuerySession& session, Table table, std::size_t time_column,
                                          const TimeWindow& window);
+// The same, of each segment another part of the time: none for one that is left out; nullptr stands for the tail.
+// Adds to `units`.
+using WindowsOf = std::function<std::vector<TimeWindow>(const SegmentEntry* segment)>;
+base::Status add_units(QuerySession& session, Table table, std::size_t time_column, const WindowsOf& windows_of,
+                       std::vector<Unit>& units);
 
 enum class Cover : std::uint8_t { kNone, kSome, kAll };
 
@@ -49,6 +55,8 @@ class PieceReader {
   base::Result<std::span<const std::string_view>> dictionary(std::size_t column);
   // By the column's bounds; values of kSome must be compared.
   base::Result<Cover> cover(std::size_t column, const TimeWindow& window);
+  // Of the unit's windows together.
+  base::Result<Cover> cover(std::size_t column);
   // False: the text is in none of the piece's rows, by the column's bounds.
   base::Result<bool> may_hold_text(std::size_t column, std::string_view text);
   // Since it was lent.

@@ -76,6 +76,12 @@ std::int64_t floor_to_step(std::int64_t t, std::int64_t step_ns) {
   return t < INT64_MIN + (rest + step_ns) ? INT64_MIN : t - (rest + step_ns);
 }
 
+std::int64_t ceil_to_step(std::int64_t t, std::int64_t step_ns) {
+  const std::int64_t rest = t % step_ns;
+  if (rest <= 0) return t - rest;
+  return t > INT64_MAX - (step_ns - rest) ? INT64_MAX : t + (step_ns - rest);
+}
+
 class RollupSums::Impl {
  public:
   Impl(const RollupSpec& s, std::int64_t step) : spec(s), step_ns(step) {

@@ -44,6 +44,8 @@ inline constexpr std::array<std::int64_t, 4> kRollupSteps{10'000'000'000, 60'000
 std::int64_t coarser_step(std::int64_t step_ns);
 // The last whole step at or before t; of the first, cut short step of time itself its beginning.
 std::int64_t floor_to_step(std::int64_t t, std::int64_t step_ns);
+// The first whole step at or after t; the end of time after the last.
+std::int64_t ceil_to_step(std::int64_t t, std::int64_t step_ns);
 
 using BatchSink = std::function<base::Status(const Batch&)>;
 

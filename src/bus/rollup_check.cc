@@ -45,7 +45,9 @@ base::Result<Steps> rolled_in(const StoreReader& store, Table rollup) {
 base::Result<Steps> rows_of(const StoreReader& store, Table rollup) {
   const std::string name(schema_of(rollup).name);
   std::set<std::int64_t> steps;
-  for (const auto& e : store.manifest().segments) steps.insert(e.step_in(name));
+  for (const auto& e : store.manifest().segments) {
+    if (e.table == schema_of(Table::kJoules).name) steps.insert(e.step_in(name));
+  }
   steps.erase(0);
   Steps out;
   for (const std::int64_t step : steps) {

@@ -132,6 +132,7 @@ base::Status RollupKeeper::write_sums(Manifest& manifest) {
     PJ_ASSIGN(auto entry, write_file(env_, directory_, table, manifest, [&](const BatchSink& sink) {
                 return all.sums(i).for_each_batch(kGroupRows, sink);
               }));
+    entry.rolled_up[entry.table] = all.steps()[i];  // of its own sums
     manifest.segments.push_back(std::move(entry));
   }
   return base::ok_status();

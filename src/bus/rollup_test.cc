@@ -151,8 +151,13 @@ TEST(Rollup, ACoarserStepIsTheSameAsOneFromTheStart) {
 TEST(Rollup, StepsAreOfTheCalendar) {
   for (const std::int64_t step : kRollupSteps) {
     for (const std::int64_t t : {INT64_MIN, INT64_MIN + 1, std::int64_t{-1}, std::int64_t{0}, std::int64_t{1},
-                                 step - 1, step, -step, -step - 1, INT64_MAX})
+                                 step - 1, step, -step, -step - 1, INT64_MAX}) {
       EXPECT_EQ(floor_to_step(t, step), slow_floor(t, step)) << t;
+      const std::int64_t up = ceil_to_step(t, step);
+      EXPECT_GE(up, t);
+      EXPECT_TRUE(up % step == 0 || up == INT64_MAX) << t;
+      EXPECT_TRUE(up == t || floor_to_step(up - 1, step) <= t) << t;
+    }
   }
   EXPECT_EQ(coarser_step(kRollupSteps[0]), kRollupSteps[1]);
   EXPECT_EQ(coarser_step(kRollupSteps.back()), 0);
