@@ -18,8 +18,8 @@ namespace perjoule::bench {
 
 struct IngestOptions {
   GeneratorOptions stream;
-  // The beginning of a stream of so many events in its two hours: as dense in time, though it is shorter. 0: a
-  // whole stream.
+  // The beginning of a stream of so many events in its two hours: as dense in time, though it is shorter. 0:
+  // a whole stream.
   std::int64_t of = 0;
   std::string directory;
   bus::Durability durability = bus::Durability::kDurable;

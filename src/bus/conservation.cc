@@ -47,6 +47,7 @@ class Auditor {
   Auditor(const StoreReader& store, std::size_t entries) : store_(store), at_once_(entries) {}
 
   base::Result<ConservationReport> run() {
+    begin_after_dropped();
     PJ_TRY(count_windows());
     limit_to_whole_windows();
     for (const auto& span : spans()) {
@@ -63,8 +64,17 @@ class Auditor {
   }
 
  private:
+  void begin_after_dropped() {
+    for (const Table table : {Table::kMeters, Table::kJoules}) {
+      const auto mark = store_.manifest().tables.find(std::string(schema_of(table).name));
+      if (mark != store_.manifest().tables.end())
+        report_.checked_from_ns = std::max(report_.checked_from_ns, mark->second.kept_from_ns);
+    }
+  }
+
   base::Status count_windows() {
-    return store_.scan({Table::kMeters, {"window_ns", "quality"}, {}}, [&](const Batch& b) {
+    const TimeWindow kept{report_.checked_from_ns, kLast};
+    return store_.scan({Table::kMeters, {"window_ns", "quality"}, kept}, [&](const Batch& b) {
       for (const auto w : b.columns[0].ints) ++rows_in_[w];
       for (const auto& text : b.columns[1].dictionary) {
         if (const auto quality = energy::parse_quality(text); quality.ok())
@@ -85,7 +95,7 @@ class Auditor {
 
   // Spans of windows of at most at_once_ meter rows each, together from the beginning of time to the limit.
   std::vector<TimeWindow> spans() const {
-    std::vector<TimeWindow> out(1);
+    std::vector<TimeWindow> out{{report_.checked_from_ns, kLast}};
     std::uint64_t rows = 0;
     for (const auto& [window, n] : rows_in_) {
       if (rows != 0 && rows + n > at_once_ && window < report_.checked_to_ns) {

@@ -39,6 +39,8 @@ struct ConservationReport {
   // tables may end before the other.
   bool complete = true;
   std::int64_t checked_to_ns = INT64_MAX;
+  // Windows before this were not compared: rows of theirs have been dropped for their age.
+  std::int64_t checked_from_ns = INT64_MIN;
   std::uint64_t violation_count = 0;
   std::vector<ConservationViolation> violations;  // the first 20 by window, then meter name
   bool holds() const { return violation_count == 0; }

@@ -60,6 +60,8 @@ class EngineImpl final : public Engine {
 
   void submit(std::string block, Durability durability, Done done) override;
   base::Status seal_all() override;
+  base::Result<DroppedRows> drop_before(Table table, std::int64_t t_ns) override;
+  base::Result<std::uint64_t> compact() override;
   std::uint64_t stored_through(std::string_view source) const override {
     const Lock lock(mutex_);
     return chains_.stored_through(source);
@@ -106,6 +108,8 @@ class EngineImpl final : public Engine {
   base::Result<bool> read_unknown();
   base::Status roll_up(bool all);
   bool roll_up_due();
+  base::Status catch_up();
+  base::Result<std::uint64_t> compact_once();
   base::Status write_manifest(const Manifest& manifest);
   // The new manifest is on the disk: what it no longer names is removed after a while.
   void replace_manifest(std::shared_ptr<const Manifest> manifest);
@@ -138,7 +142,7 @@ class EngineImpl final : public Engine {
     base::Stopwatch since;
   };
   std::vector<Replaced> replaced_;  // of mutex_
-  std::mutex log_io_;  // by the one who writes to the log or syncs it
+  std::mutex log_io_;               // by the one who writes to the log or syncs it
 
   std::thread writer_, keeper_;
 };
@@ -522,10 +526,46 @@ base::Status EngineImpl::seal_all() {
     for (std::uint64_t done = 0; done < rows; done += options_.seal_rows)
       PJ_TRY(seal_table(static_cast<Table>(t)));
   }
+  return catch_up();
+}
+
+// Every sealed row that can be is in the rollups.
+base::Status EngineImpl::catch_up() {
   for (bool more = true; more;) {
     PJ_ASSIGN(more, read_unknown());
   }
   return roll_up(true);
+}
+
+base::Result<DroppedRows> EngineImpl::drop_before(Table table, std::int64_t t_ns) {
+  PJ_TRY(catch_up());
+  const std::lock_guard sealing(sealing_);
+  const auto after = std::make_shared<Manifest>(*snapshot().manifest);
+  PJ_ASSIGN(DroppedRows dropped, drop_segments(env_, directory_, *after, table, t_ns));
+  if (dropped.files == 0) return dropped;
+  PJ_TRY(write_manifest(*after));
+  replace_manifest(after);
+  return dropped;
+}
+
+base::Result<std::uint64_t> EngineImpl::compact() {
+  std::uint64_t gone = 0;
+  for (std::uint64_t more = 1; more != 0; gone += more) {
+    PJ_ASSIGN(more, compact_once());
+  }
+  return gone;
+}
+
+base::Result<std::uint64_t> EngineImpl::compact_once() {
+  const std::lock_guard sealing(sealing_);
+  const auto after = std::make_shared<Manifest>(*snapshot().manifest);
+  const auto files = files_to_compact(*after, options_.compaction);
+  if (files.empty()) return std::uint64_t{0};
+  PJ_TRY(compact_files(env_, directory_, *after, files,
+                       {options_.sort_rows, options_.group_rows, options_.encoding, 1}));
+  PJ_TRY(write_manifest(*after));
+  replace_manifest(after);
+  return std::uint64_t{files.size()};
 }
 
 // One segment that a writer sealed which died before its rollups. False: there is none.
@@ -597,6 +637,10 @@ std::optional<std::string> EngineImpl::keep_one(std::optional<Table> due) {
     if (!rolled.ok()) done = rolled.error();
   } else {
     done = read_unknown();
+    if (done.ok() && !*done) {
+      const auto compacted = compact_once();
+      done = compacted.ok() ? base::Result<bool>(*compacted != 0) : compacted.error();
+    }
   }
   if (done.ok() && !*done) return std::nullopt;
   const Lock lock(mutex_);

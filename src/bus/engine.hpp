@@ -16,6 +16,7 @@
 
 #include "base/env.hpp"
 #include "bus/log_writer.hpp"
+#include "bus/maintenance.hpp"
 #include "bus/manifest.hpp"
 #include "bus/parquet_writer.hpp"
 #include "bus/rollup_keeper.hpp"
@@ -46,6 +47,7 @@ struct EngineOptions {
   EncodingOptions encoding;
   unsigned seal_threads = 2;  // that merge and encode; 1 without `threads`
   RollupOptions rollups;
+  CompactionOptions compaction;
   // Files that a newer one replaced stay so long for readers that know an older manifest.
   double replaced_seconds = 60;
   bool threads = true;
@@ -110,6 +112,12 @@ class Engine {
   Receipt store(std::string block, Durability durability = Durability::kDurable);
   // Seals everything that was stored before the call, and brings the rollups up to it.
   virtual base::Status seal_all() = 0;
+  // Drops the files of a table whose rows are all before this time; the manifest keeps a note of them, and
+  // the rollups keep their sums. What is not sealed stays.
+  virtual base::Result<DroppedRows> drop_before(Table table, std::int64_t t_ns) = 0;
+  // Makes one file of small neighbours as long as there are some; the number of files that went. The keeper
+  // does the same when it has nothing else to do.
+  virtual base::Result<std::uint64_t> compact() = 0;
   virtual std::uint64_t stored_through(std::string_view source) const = 0;
   virtual Snapshot snapshot() const = 0;
   virtual EngineStats stats() const = 0;

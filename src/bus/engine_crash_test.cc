@@ -26,6 +26,7 @@ EngineOptions small_options() {
   EngineOptions o;
   o.log.segment_bytes = 64 << 10;
   o.threads = false;
+  o.compaction.files = 2;
   o.lock = false;
   return o;
 }
@@ -138,6 +139,8 @@ struct Story {
           std::next(tables.begin(), static_cast<std::ptrdiff_t>(rng.next() % 3))->first;
       if (what == 0) {
         EXPECT_TRUE((*engine)->seal_all().ok());
+      } else if (what == 2) {
+        EXPECT_TRUE((*engine)->compact().ok());
       } else if (what == 1 && sent[source] != 0) {
         EXPECT_EQ((*engine)->store(make_block(tables.at(source), source, sent[source])).outcome,
                   Outcome::kAlreadyStored);

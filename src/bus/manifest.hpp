@@ -25,9 +25,9 @@ struct SegmentEntry {
   std::string table;
   std::string file;  // relative to the store: "joules/part-000001.parquet"
   FileSummary summary;
-  // By the name of a rollup of its table (rollup.hpp): the step of time of the sums that its rows are in; 0: they
-  // are in none, as those would have been too many. Without a name nothing has been decided yet. Of a rollup's own
-  // file: the step of its sums.
+  // By the name of a rollup of its table (rollup.hpp): the step of time of the sums that its rows are in; 0:
+  // they are in none, as those would have been too many. Without a name nothing has been decided yet. Of a
+  // rollup's own file: the step of its sums.
   std::map<std::string, std::int64_t> rolled_up = {};
   std::int64_t step_in(std::string_view rollup) const {
     const auto found = rolled_up.find(std::string(rollup));

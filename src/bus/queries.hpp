@@ -16,6 +16,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,6 +55,9 @@ struct EnergyAnswer {
   std::vector<EnergyGroup> groups;                        // most energy first, then by keys
   std::vector<std::shared_ptr<const ColumnTexts>> texts;  // own the keys
   std::string rollup;                                     // the one that was asked; empty: rows alone
+  // Rows before this time have been dropped for their age, and no sums stand for all of them that were asked
+  // for.
+  std::optional<std::int64_t> lacks_before_ns;
 };
 base::Result<EnergyAnswer> energy_by(QuerySession& session, const EnergyQuery& query);
 base::Result<EnergyAnswer> heat_map(QuerySession& session, TimeWindow window = {});

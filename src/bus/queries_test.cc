@@ -41,7 +41,7 @@ class QueriesTest : public ::testing::TestWithParam<unsigned> {
     o.group_rows = 700;
     o.encoding.page_rows = 128;
     // Rollups of several steps of time, and some left out; or all of the finest.
-    if (GetParam() == 2) o.rollups.few_sums = 500, o.rollups.rows_per_sum = 2;
+    if (GetParam() == 2) o.rollups.few_sums = 1000, o.rollups.rows_per_sum = 2;
     auto engine = Engine::open(env_, kStore, o);
     ASSERT_TRUE(engine.ok()) << engine.error().message();
     engine_ = std::move(*engine);

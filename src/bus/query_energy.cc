@@ -56,6 +56,7 @@ struct Plan {
   std::vector<Dimension> dimensions;  // two; the second may be of size 1 and without a name
   std::vector<Filter> filters;
   std::string rollup;
+  std::optional<std::int64_t> lacks_before_ns;
   std::uint64_t groups() const { return dimensions[0].size * dimensions[1].size; }
   std::size_t workers(const QuerySession& session) const {
     std::size_t most = 1;
@@ -79,9 +80,8 @@ void add_filters(QuerySession& session, const EnergyQuery& q, Plan& plan) {
     plan.filters.back().text = f.text;
   }
   for (const TextBetween& f : q.between) {
-    plan.filters.push_back(filter_of(session, f.column, [&](std::string_view t) {
-      return t >= f.from && (f.to.empty() || t < f.to);
-    }));
+    plan.filters.push_back(filter_of(
+        session, f.column, [&](std::string_view t) { return t >= f.from && (f.to.empty() || t < f.to); }));
   }
 }
 
@@ -153,6 +153,26 @@ Source source_of(Table table, const EnergyQuery& q, std::string_view time) {
   return s;
 }
 
+// Of rows that were dropped, those are missing that are in no sum of the rollup, or in one of a step that is
+// only in part in the window.
+std::optional<std::int64_t> lacking(const Manifest& manifest, const TimeWindow& window,
+                                    const RollupSpec* rollup) {
+  const std::string joules(schema_of(Table::kJoules).name);
+  const auto mark = manifest.tables.find(joules);
+  if (mark == manifest.tables.end() || window.from_ns >= mark->second.kept_from_ns) return std::nullopt;
+  std::int64_t step = 0;
+  const std::string name(rollup == nullptr ? std::string_view{} : schema_of(rollup->table).name);
+  for (const auto& e : manifest.segments) step = std::max(step, e.table == name ? e.step_in(name) : 0);
+  for (const DroppedRows& d : manifest.dropped) {
+    if (d.table != joules || !window.overlaps(d.first_ns, d.last_ns)) continue;
+    const bool summed = step != 0 && d.rolled_up.contains(name);
+    for (const TimeWindow& w : summed ? edges(window, whole_steps(window, step)) : std::vector{window}) {
+      if (w.overlaps(d.first_ns, d.last_ns)) return mark->second.kept_from_ns;
+    }
+  }
+  return std::nullopt;
+}
+
 // Rows of joules that are in no sum of the rollup, or in one of a step that is only in part in the window.
 base::Status add_rows(QuerySession& session, const EnergyQuery& q, const RollupSpec* rollup, Plan& plan) {
   Source rows = source_of(Table::kJoules, q, q.time == JouleTime::kWindow ? "window_ns" : "t1_ns");
@@ -163,6 +183,7 @@ base::Status add_rows(QuerySession& session, const EnergyQuery& q, const RollupS
   };
   PJ_TRY(add_units(session, rows.table, rows.time, windows, rows.units));
   plan.sources.push_back(std::move(rows));
+  plan.lacks_before_ns = lacking(session.store().manifest(), q.window, rollup);
   return base::ok_status();
 }
 
@@ -326,7 +347,9 @@ class Summer {
   template <class GroupOf>
   void add_rows(std::span<const std::int64_t> energy, std::span<const std::int64_t> counts, bool some,
                 GroupOf&& group_of) {
-    const auto count = [&](std::size_t i) { return counts.empty() ? 1 : static_cast<std::uint64_t>(counts[i]); };
+    const auto count = [&](std::size_t i) {
+      return counts.empty() ? 1 : static_cast<std::uint64_t>(counts[i]);
+    };
     if (!flat_) {
       for (std::size_t i = 0; i < energy.size(); ++i)
         add_to(sparse_[group_of(some ? selected_[i] : i)], energy[i], count(i));
@@ -390,6 +413,7 @@ template <class Sum>
 base::Result<EnergyAnswer> answer_of(const Plan& plan, const Summer<Sum>& sums, std::size_t limit) {
   EnergyAnswer out;
   out.rollup = plan.rollup;
+  out.lacks_before_ns = plan.lacks_before_ns;
   std::array<std::vector<std::string_view>, 2> names;
   for (std::size_t d = 0; d < 2; ++d) {
     if (plan.dimensions[d].texts == nullptr) continue;

@@ -28,8 +28,8 @@ base::Result<std::vector<Unit>> units_of(QuerySession& session, Table table, std
   return out;
 }
 
-base::Status add_units(QuerySession& session, Table table, std::size_t time_column, const WindowsOf& windows_of,
-                       std::vector<Unit>& units) {
+base::Status add_units(QuerySession& session, Table table, std::size_t time_column,
+                       const WindowsOf& windows_of, std::vector<Unit>& units) {
   const StoreReader& store = session.store();
   const TableSchema& schema = schema_of(table);
   PJ_TRY(store.log_status());

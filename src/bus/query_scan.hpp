@@ -25,11 +25,11 @@ struct Unit {
 // All units of a table that may hold rows in the window of an int64 column. Error: of a damaged log or file.
 base::Result<std::vector<Unit>> units_of(QuerySession& session, Table table, std::size_t time_column,
                                          const TimeWindow& window);
-// The same, of each segment another part of the time: none for one that is left out; nullptr stands for the tail.
-// Adds to `units`.
+// The same, of each segment another part of the time: none for one that is left out; nullptr stands for the
+// tail. Adds to `units`.
 using WindowsOf = std::function<std::vector<TimeWindow>(const SegmentEntry* segment)>;
-base::Status add_units(QuerySession& session, Table table, std::size_t time_column, const WindowsOf& windows_of,
-                       std::vector<Unit>& units);
+base::Status add_units(QuerySession& session, Table table, std::size_t time_column,
+                       const WindowsOf& windows_of, std::vector<Unit>& units);
 
 enum class Cover : std::uint8_t { kNone, kSome, kAll };
 

@@ -188,7 +188,8 @@ class RollupSums::Impl {
   // Of a step that begins at `from`; the first one of time itself is a short one, so "no" there.
   bool in_step(std::int64_t t, std::int64_t from) const {
     return t >= from && from != INT64_MIN &&
-           static_cast<std::uint64_t>(t) - static_cast<std::uint64_t>(from) < static_cast<std::uint64_t>(step_ns);
+           static_cast<std::uint64_t>(t) - static_cast<std::uint64_t>(from) <
+               static_cast<std::uint64_t>(step_ns);
   }
 
   std::uint32_t time_number(std::int64_t window_ns, std::int64_t bucket_ns) {
@@ -271,9 +272,8 @@ class RollupSums::Impl {
         packed = packed << width(ranks[d].size()) | ranks[d][k[d + 1]];
       places.push_back({packed << width(times_.size()) | time_ranks[k[0]], row});
     }
-    std::sort(places.begin(), places.end(), [](const Place& a, const Place& b) {
-      return a.key != b.key ? a.key < b.key : a.row < b.row;
-    });
+    std::sort(places.begin(), places.end(),
+              [](const Place& a, const Place& b) { return a.key != b.key ? a.key < b.key : a.row < b.row; });
     std::vector<std::uint32_t> order;
     order.reserve(places.size());
     for (const Place& p : places) order.push_back(p.row);

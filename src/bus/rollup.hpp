@@ -1,16 +1,16 @@
-// Rollups: sums of the rows of `joules` that are equal in some of their columns, and the newest reading of each
-// device and signal. They answer questions over hours without a look at every row, and stay when the rows
-// themselves have grown too old to be kept.
+// Rollups: sums of the rows of `joules` that are equal in some of their columns, and the newest reading of
+// each device and signal. They answer questions over hours without a look at every row, and stay when the
+// rows themselves have grown too old to be kept.
 //   joules_by_consumer   tenant, job, model, share, quality
 //   joules_by_device     device, phase, share, quality
 //   joules_by_kernel     model, run, epoch, kernel, quality
 //   samples_last         the newest reading of each device and signal
 // A sum is of one step of time (10 s, 1 min, 10 min or 1 h: the finest that makes few sums of many rows), by
-// window_ns and by t1_ns, both rounded down to it; a question whose bounds are whole steps needs no other rows.
-// Sums are of whole microjoules, so a rollup equals the sum of its rows bit for bit, in any order; rows of one
-// key may stand in several files, or twice in one where a sum would not fit 64 bits, and are added again by
-// whoever reads them. Thread rule: one thread per object. Ownership: values; batches given out point into the
-// object.
+// window_ns and by t1_ns, both rounded down to it; a question whose bounds are whole steps needs no other
+// rows. Sums are of whole microjoules, so a rollup equals the sum of its rows bit for bit, in any order; rows
+// of one key may stand in several files, or twice in one where a sum would not fit 64 bits, and are added
+// again by whoever reads them. Thread rule: one thread per object. Ownership: values; batches given out point
+// into the object.
 #pragma once
 
 #include <array>
@@ -50,8 +50,8 @@ std::int64_t ceil_to_step(std::int64_t t, std::int64_t step_ns);
 using BatchSink = std::function<base::Status(const Batch&)>;
 
 // A value for each key of some 32-bit numbers, in the order in which the keys came. Open addressing; a key is
-// compared only where the upper half of its hash fits. Tables are larger than the processor's caches, so who looks
-// up many keys prefetches them in two steps: fetch_slot() for all, fetch_value() for all, then at().
+// compared only where the upper half of its hash fits. Tables are larger than the processor's caches, so who
+// looks up many keys prefetches them in two steps: fetch_slot() for all, fetch_value() for all, then at().
 template <std::size_t Numbers, class Value>
 class KeyTable {
  public:
@@ -62,7 +62,8 @@ class KeyTable {
     }
     void set(std::size_t i, std::uint32_t number) {
       const unsigned shift = i % 2 == 0 ? 0 : 32;
-      words_[i / 2] = (words_[i / 2] & ~(std::uint64_t{UINT32_MAX} << shift)) | std::uint64_t{number} << shift;
+      words_[i / 2] = (words_[i / 2] & ~(std::uint64_t{UINT32_MAX} << shift)) | std::uint64_t{number}
+                                                                                    << shift;
     }
     bool operator==(const Key& other) const {
       std::uint64_t differs = 0;
@@ -165,8 +166,8 @@ class RollupSums {
 // The steps of all three; 0: that rollup is left out.
 using RollupSteps = std::array<std::int64_t, kRollups>;
 
-// All three, each as fine as its rows allow: one whose sums are too many for the rows that they stand for gets a
-// coarser step, and is left out if that does not help.
+// All three, each as fine as its rows allow: one whose sums are too many for the rows that they stand for
+// gets a coarser step, and is left out if that does not help.
 class RollupSet {
  public:
   explicit RollupSet(const RollupSteps& steps = {kRollupSteps[0], kRollupSteps[0], kRollupSteps[0]});
@@ -192,8 +193,8 @@ struct Reading {
   std::int64_t t_ns = 0;
   double value = 0;
   std::string_view quality;
-  // Of equal times the one with the greatest value, then the first quality by name: so which one is the newest does
-  // not depend on the order in which they are looked at.
+  // Of equal times the one with the greatest value, then the first quality by name: so which one is the
+  // newest does not depend on the order in which they are looked at.
   bool is_newer_than(const Reading& other) const;
 };
 

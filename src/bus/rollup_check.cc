@@ -17,7 +17,7 @@ struct Total {
   std::uint64_t rows = 0;
   bool operator==(const Total&) const = default;
 };
-using Windows = std::map<std::int64_t, Total>;   // by their beginnings
+using Windows = std::map<std::int64_t, Total>;  // by their beginnings
 using Steps = std::map<std::int64_t, Windows>;  // by their lengths
 
 void add(Total& total, WideInt energy_uj, std::uint64_t rows) {
@@ -25,9 +25,7 @@ void add(Total& total, WideInt energy_uj, std::uint64_t rows) {
   total.rows += rows;
 }
 
-std::string text_of(const Total& t) {
-  return fmt::format("{} uJ of {} rows", t.energy_uj, t.rows);
-}
+std::string text_of(const Total& t) { return fmt::format("{} uJ of {} rows", t.energy_uj, t.rows); }
 
 // Of every step of time: the rollup's rows.
 base::Result<Steps> rolled_in(const StoreReader& store, Table rollup) {
@@ -83,8 +81,8 @@ class Check {
     PJ_ASSIGN(const Steps rows, rows_of(store_, rollup));
     for (const auto step : kRollupSteps) {
       const auto own = rolled.find(step), other = rows.find(step);
-      compare_windows(own == rolled.end() ? Windows{} : own->second, other == rows.end() ? Windows{} : other->second,
-                      step);
+      compare_windows(own == rolled.end() ? Windows{} : own->second,
+                      other == rows.end() ? Windows{} : other->second, step);
     }
     report_.rows = std::max(report_.rows, total_of(rolled).rows);
     Total all = total_of(rows);

@@ -1,7 +1,7 @@
-// Do a store's rollups equal the rows they were made of? Compares energy and number of rows, by exact integers: for
-// each step of time between each rollup and the segments of `joules` that are marked as being in it; and in all,
-// with what was dropped for its age. Memory: one entry per step. Thread rule: from any thread. Ownership: values. Units:
-// nanoseconds, microjoules.
+// Do a store's rollups equal the rows they were made of? Compares energy and number of rows, by exact
+// integers: for each step of time between each rollup and the segments of `joules` that are marked as being
+// in it; and in all, with what was dropped for its age. Memory: one entry per step. Thread rule: from any
+// thread. Ownership: values. Units: nanoseconds, microjoules.
 #pragma once
 
 #include <cstdint>

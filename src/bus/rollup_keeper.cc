@@ -2,42 +2,18 @@
 
 #include <algorithm>
 
-#include "bus/engine.hpp"
-#include "bus/store.hpp"
-#include "bus/store_folder.hpp"
+#include "bus/segment_files.hpp"
 
 namespace perjoule::bus {
 namespace {
 
-// A question reads few rows of a rollup, so its pages are small.
-constexpr std::size_t kPageRows = std::size_t{1} << 13;
-constexpr std::size_t kGroupRows = std::size_t{1} << 18;
-
 std::string name_of(Table table) { return std::string(schema_of(table).name); }
 
-// Rows of one rollup as the table's next file.
-base::Result<SegmentEntry> write_file(base::Env& env, const std::string& directory, Table table,
+// The next file of a rollup.
+base::Result<SegmentEntry> write_next(base::Env& env, const std::string& directory, Table table,
                                       Manifest& manifest,
                                       const std::function<base::Status(const BatchSink&)>& for_each_batch) {
-  const std::string file = segment_file_name(table, ++manifest.tables.at(name_of(table)).parts);
-  PJ_ASSIGN(auto writer, ParquetWriter::create(env, directory + "/" + file, schema_of(table)));
-  EncodingOptions encoding;
-  encoding.page_rows = kPageRows;
-  const auto write = [&](const Batch& batch) -> base::Status {
-    PJ_ASSIGN(auto group, encode_row_group(schema_of(table), batch, encoding));
-    return writer.append(std::move(group));
-  };
-  PJ_TRY(for_each_batch(write));
-  PJ_ASSIGN(auto summary, writer.seal());
-  return SegmentEntry{name_of(table), file, std::move(summary), {}, {}};
-}
-
-base::Status read_file(base::Env& env, const std::string& directory, const SegmentEntry& segment,
-                       const BatchSink& on_batch) {
-  auto only = std::make_shared<Manifest>();
-  only->segments.push_back(segment);
-  PJ_ASSIGN(const auto store, StoreReader::open(env, directory, Snapshot{std::move(only), {}}));
-  return store.scan({*find_table(segment.table), {}, {}}, on_batch);
+  return write_rollup(env, directory, table, ++manifest.tables.at(name_of(table)).parts, for_each_batch);
 }
 
 }  // namespace
@@ -89,7 +65,7 @@ const SegmentEntry* RollupKeeper::next_unknown(const Manifest& manifest) const {
 base::Status RollupKeeper::take_from_file(const SegmentEntry& segment) {
   const Table table = *find_table(segment.table);
   RollupLane& lane = lanes_[0];
-  auto read = read_file(env_, directory_, segment, [&](const Batch& b) {
+  auto read = read_segment(env_, directory_, segment, {}, [&](const Batch& b) {
     if (table == Table::kJoules) lane.sums.add(b);
     if (table == Table::kSamples) lane.readings.add(b);
     return base::ok_status();
@@ -129,8 +105,8 @@ base::Status RollupKeeper::write_sums(Manifest& manifest) {
       if (joules_.contains(e.file)) e.rolled_up[name_of(table)] = all.steps()[i];
     }
     if (!all.has(i) || all.sums(i).rows() == 0) continue;
-    PJ_ASSIGN(auto entry, write_file(env_, directory_, table, manifest, [&](const BatchSink& sink) {
-                return all.sums(i).for_each_batch(kGroupRows, sink);
+    PJ_ASSIGN(auto entry, write_next(env_, directory_, table, manifest, [&](const BatchSink& sink) {
+                return all.sums(i).for_each_batch(kRollupGroupRows, sink);
               }));
     entry.rolled_up[entry.table] = all.steps()[i];  // of its own sums
     manifest.segments.push_back(std::move(entry));
@@ -138,8 +114,8 @@ base::Status RollupKeeper::write_sums(Manifest& manifest) {
   return base::ok_status();
 }
 
-// After a file was written: a finer step where there were few sums, the same one else; one that was left out is
-// tried again after some files.
+// After a file was written: a finer step where there were few sums, the same one else; one that was left out
+// is tried again after some files.
 void RollupKeeper::choose_steps(const RollupSet& written) {
   constexpr std::uint64_t kFewer = 16;
   constexpr int kWaits = 8;
@@ -162,7 +138,7 @@ base::Result<bool> RollupKeeper::load_readings(Manifest& manifest) {
   for (const auto& e : manifest.segments) {
     if (e.table != name_of(Table::kSamplesLast)) continue;
     const auto read =
-        read_file(env_, directory_, e, [&](const Batch& b) { return all_.add(b), base::ok_status(); });
+        read_segment(env_, directory_, e, {}, [&](const Batch& b) { return all_.add(b), base::ok_status(); });
     if (!read.ok() && read.error().kind != base::ErrorKind::kCorrupt) return read.error();
     sound = sound && read.ok();
   }
@@ -186,8 +162,8 @@ base::Status RollupKeeper::write_readings(Manifest& manifest) {
   }
   if (too_many()) return base::ok_status();
   PJ_ASSIGN(auto entry,
-            write_file(env_, directory_, Table::kSamplesLast, manifest,
-                       [&](const BatchSink& sink) { return all_.for_each_batch(kGroupRows, sink); }));
+            write_next(env_, directory_, Table::kSamplesLast, manifest,
+                       [&](const BatchSink& sink) { return all_.for_each_batch(kRollupGroupRows, sink); }));
   std::erase_if(manifest.segments, [](const auto& e) { return e.table == name_of(Table::kSamplesLast); });
   manifest.segments.push_back(std::move(entry));
   for (auto& e : manifest.segments) {

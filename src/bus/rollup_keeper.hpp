@@ -1,9 +1,9 @@
-// Keeps a store's rollups: gathers the sums of sealed segments and writes them as Parquet files, many segments at a
-// time. A segment whose rows are in the rollups is marked so in the manifest that names their files, so every
-// row of a store is in one of two places for whoever sums: in a rollup, or in a segment that is not marked (or in
-// the log). What was gathered but not written when a writer died is read again from the segments.
-// `samples_last` is no sum but a state: one file, replaced by a newer one now and then.
-// Thread rule: one thread; while a segment is being sealed, each lane is of one of the threads that do it.
+// Keeps a store's rollups: gathers the sums of sealed segments and writes them as Parquet files, many
+// segments at a time. A segment whose rows are in the rollups is marked so in the manifest that names their
+// files, so every row of a store is in one of two places for whoever sums: in a rollup, or in a segment that
+// is not marked (or in the log). What was gathered but not written when a writer died is read again from the
+// segments. `samples_last` is no sum but a state: one file, replaced by a newer one now and then. Thread
+// rule: one thread; while a segment is being sealed, each lane is of one of the threads that do it.
 // Ownership: the Env must outlive it.
 #pragma once
 
@@ -26,8 +26,8 @@ struct RollupOptions {
   std::uint64_t rows = std::uint64_t{16} << 20;
   std::size_t sums = std::size_t{1} << 20;
   double seconds = 300;
-  // A sum stands for so many rows at least, or has a coarser step of time, or is left out; but few sums are never
-  // too many.
+  // A sum stands for so many rows at least, or has a coarser step of time, or is left out; but few sums are
+  // never too many.
   std::uint64_t rows_per_sum = 24;
   std::size_t few_sums = std::size_t{1} << 14;
   // More devices and signals than this have no `samples_last`.
@@ -42,7 +42,8 @@ class RollupKeeper {
   std::span<RollupLane> lanes() { return lanes_; }
   // The segment's rows are in the lanes, and it is in the store.
   void take(const SegmentEntry& segment);
-  // The rows of a segment that came to nothing may be in the lanes: what is gathered of its table is read again.
+  // The rows of a segment that came to nothing may be in the lanes: what is gathered of its table is read
+  // again.
   void forget(Table table);
 
   // The first segment that is in the store, neither marked nor gathered; nullptr: there is none.

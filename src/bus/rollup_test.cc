@@ -1,4 +1,5 @@
-// Rollups beside a slow twin that looks at each row; extreme numbers, sums beyond 64 bits, rollups of rollups.
+// Rollups beside a slow twin that looks at each row; extreme numbers, sums beyond 64 bits, rollups of
+// rollups.
 #include "bus/rollup.hpp"
 
 #include <gtest/gtest.h>
@@ -25,12 +26,15 @@ std::int64_t slow_floor(std::int64_t t, std::int64_t step) {
 // Both times rounded down to the step.
 Totals totals_of(const Batch& batch, const RollupSpec& spec, Table table, std::int64_t step) {
   const TableSchema& schema = schema_of(table);
-  const auto column = [&](std::string_view name) -> const Column& { return batch.columns[schema.find(name)]; };
+  const auto column = [&](std::string_view name) -> const Column& {
+    return batch.columns[schema.find(name)];
+  };
   const bool raw = table == Table::kJoules;
   Totals out;
   for (std::size_t i = 0; i < batch.rows; ++i) {
     const std::int64_t t = column(raw ? "t1_ns" : "bucket_ns").ints[i];
-    Key key{std::to_string(slow_floor(column("window_ns").ints[i], step)), std::to_string(slow_floor(t, step))};
+    Key key{std::to_string(slow_floor(column("window_ns").ints[i], step)),
+            std::to_string(slow_floor(t, step))};
     for (const auto name : spec.dimensions)
       key.push_back(column(name).is_null(i) ? "NULL" : "=" + std::string(column(name).text(i)));
     auto& [sum, rows] = out[key];
@@ -77,13 +81,16 @@ Batch joules_of(base::SymbolTable& symbols, std::uint64_t seed, std::size_t rows
 Totals read(const RollupSums& sums, std::size_t batch_rows) {
   Totals out;
   std::size_t rows = 0;
-  EXPECT_TRUE(sums.for_each_batch(batch_rows, [&](const Batch& b) {
-                    EXPECT_LE(b.rows, batch_rows);
-                    for (const auto step : b.columns[2].ints) EXPECT_EQ(step, sums.step_ns());
-                    rows += b.rows;
-                    merge_into(out, totals_of(b, sums.spec(), sums.spec().table, sums.step_ns()));
-                    return base::ok_status();
-                  }).ok());
+  EXPECT_TRUE(sums.for_each_batch(batch_rows,
+                                  [&](const Batch& b) {
+                                    EXPECT_LE(b.rows, batch_rows);
+                                    for (const auto step : b.columns[2].ints) EXPECT_EQ(step, sums.step_ns());
+                                    rows += b.rows;
+                                    merge_into(out,
+                                               totals_of(b, sums.spec(), sums.spec().table, sums.step_ns()));
+                                    return base::ok_status();
+                                  })
+                  .ok());
   EXPECT_EQ(rows, sums.rows());
   return out;
 }
@@ -118,9 +125,9 @@ TEST(Rollup, AddsUpInAnyGrouping) {
       part.add(batch);
       in_parts.take(part);
     }
-    ASSERT_TRUE(in_parts.for_each_batch(100, [&](const Batch& b) {
-                          return again.add_sums(b), base::ok_status();
-                        }).ok());
+    ASSERT_TRUE(
+        in_parts.for_each_batch(100, [&](const Batch& b) { return again.add_sums(b), base::ok_status(); })
+            .ok());
     EXPECT_EQ(first_difference(read(in_parts, 64), read(at_once, 1000)), "");
     EXPECT_EQ(first_difference(read(again, 1000), read(at_once, 1000)), "");
     again.clear(kRollupSteps[0]);
@@ -214,21 +221,24 @@ TEST(Rollup, IsSortedByItsDimensionsThenByTime) {
     RollupSums sums(spec);
     sums.add(batch);
     std::vector<std::vector<std::string>> keys;
-    ASSERT_TRUE(sums.for_each_batch(100'000, [&](const Batch& b) {
-                      for (std::size_t i = 0; i < b.rows; ++i) {
-                        auto& key = keys.emplace_back();
-                        for (std::size_t d = 0; d < spec.dimensions.size(); ++d) {
-                          const Column& c = b.columns[d + 3];
-                          key.push_back(c.is_null(i) ? "\x7f" : std::string(c.text(i)));
-                        }
-                      }
-                      return base::ok_status();
-                    }).ok());
+    ASSERT_TRUE(sums.for_each_batch(100'000,
+                                    [&](const Batch& b) {
+                                      for (std::size_t i = 0; i < b.rows; ++i) {
+                                        auto& key = keys.emplace_back();
+                                        for (std::size_t d = 0; d < spec.dimensions.size(); ++d) {
+                                          const Column& c = b.columns[d + 3];
+                                          key.push_back(c.is_null(i) ? "\x7f" : std::string(c.text(i)));
+                                        }
+                                      }
+                                      return base::ok_status();
+                                    })
+                    .ok());
     EXPECT_TRUE(std::is_sorted(keys.begin(), keys.end()));
   }
 }
 
-using Last = std::map<std::pair<std::string, std::string>, std::tuple<std::int64_t, std::uint64_t, std::string>>;
+using Last =
+    std::map<std::pair<std::string, std::string>, std::tuple<std::int64_t, std::uint64_t, std::string>>;
 
 void keep_newest(const Batch& b, Last& last) {
   for (std::size_t i = 0; i < b.rows; ++i) {
@@ -239,8 +249,7 @@ void keep_newest(const Batch& b, Last& last) {
     const auto as_reading = [](const auto& r) {
       return Reading{std::get<0>(r), std::bit_cast<double>(std::get<1>(r)), std::get<2>(r)};
     };
-    if (!fresh && as_reading(reading).is_newer_than(as_reading(it->second)))
-      it->second = reading;
+    if (!fresh && as_reading(reading).is_newer_than(as_reading(it->second))) it->second = reading;
   }
 }
 
@@ -273,9 +282,9 @@ TEST(Rollup, KeepsTheNewestReadings) {
   }
   for (const LastReadings* readings : {&all, &in_parts}) {
     Last found;
-    ASSERT_TRUE(readings->for_each_batch(97, [&](const Batch& b) {
-                          return keep_newest(b, found), base::ok_status();
-                        }).ok());
+    ASSERT_TRUE(
+        readings->for_each_batch(97, [&](const Batch& b) { return keep_newest(b, found), base::ok_status(); })
+            .ok());
     EXPECT_TRUE(found == expected);
     EXPECT_EQ(readings->size(), expected.size());
   }

@@ -59,7 +59,8 @@ class Sealer::Job {
     for (std::size_t next = 0; next < blocks_.size();) {
       Stretch s{next, next};
       for (std::size_t rows = 0;
-           s.to < blocks_.size() && (rows == 0 || rows + blocks_[s.to].rows <= sealer_.options_.sort_rows); ++s.to)
+           s.to < blocks_.size() && (rows == 0 || rows + blocks_[s.to].rows <= sealer_.options_.sort_rows);
+           ++s.to)
         rows += blocks_[s.to].rows;
       stretches_.push_back(s);
       next = s.to;
@@ -86,7 +87,8 @@ class Sealer::Job {
     }
   }
 
-  base::Result<Encoded> encode(Worker& worker, RollupLane& lane, TailReader& log, const Stretch& stretch) const {
+  base::Result<Encoded> encode(Worker& worker, RollupLane& lane, TailReader& log,
+                               const Stretch& stretch) const {
     BlockMerge& merge = worker.merge_of(table_);
     merge.clear();
     for (std::size_t i = stretch.from; i < stretch.to; ++i) {

@@ -1,7 +1,7 @@
-// Writes blocks of one table as one Parquet segment, sorted in stretches (block_merge.hpp), and sums its rows for
-// the rollups on the way. Stretches are merged and encoded by several threads; the file's bytes do not depend on
-// how many. Thread rule: one thread. Ownership: the Env must outlive it. It keeps memory from one call to the
-// next.
+// Writes blocks of one table as one Parquet segment, sorted in stretches (block_merge.hpp), and sums its rows
+// for the rollups on the way. Stretches are merged and encoded by several threads; the file's bytes do not
+// depend on how many. Thread rule: one thread. Ownership: the Env must outlive it. It keeps memory from one
+// call to the next.
 #pragma once
 
 #include <array>
@@ -33,9 +33,9 @@ class Sealer {
 
   unsigned threads() const { return static_cast<unsigned>(workers_.size()); }
 
-  // STORE/<table>/part-<part>.parquet. The file is durable under its name when this returns, but belongs to the
-  // store only when a manifest names it. Rows of joules and samples are added to the lanes, one for each thread;
-  // after an error some of them are there. Errors: kCorrupt for a damaged block, kIo.
+  // STORE/<table>/part-<part>.parquet. The file is durable under its name when this returns, but belongs to
+  // the store only when a manifest names it. Rows of joules and samples are added to the lanes, one for each
+  // thread; after an error some of them are there. Errors: kCorrupt for a damaged block, kIo.
   base::Result<SegmentEntry> seal(Table table, const std::vector<TailBlock>& blocks, std::uint64_t part,
                                   std::span<RollupLane> lanes);
 

@@ -70,8 +70,11 @@ struct TimeWindow {
   bool holds(std::int64_t t) const {
     return t >= from_ns && (t < to_ns || to_ns == std::numeric_limits<std::int64_t>::max());
   }
+  // Some of first..last?
+  bool overlaps(std::int64_t first, std::int64_t last) const {
+    return last >= from_ns && (first < to_ns || holds(first));
+  }
 };
-
 
 struct ScanRequest {
   Table table = Table::kJoules;

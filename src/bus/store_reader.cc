@@ -62,10 +62,6 @@ void clip(Batch& batch, std::size_t time, const TimeWindow& window) {
   }
 }
 
-bool may_hold(const TimeWindow& w, std::int64_t first, std::int64_t last) {
-  return last >= w.from_ns && (first < w.to_ns || w.holds(first));
-}
-
 base::Result<std::vector<std::size_t>> columns_of(const ScanRequest& request, const TableSchema& schema) {
   std::vector<std::size_t> out;
   for (const auto& name : request.columns) {
@@ -103,7 +99,7 @@ class SegmentScan {
   base::Status run(const StoreReader::BatchCallback& on_batch) const {
     for (std::size_t g = 0; g < file_.groups(); ++g) {
       const auto bounds = file_.int_bounds(g, time_);
-      if (bounds.has_value() && !may_hold(window_, bounds->first, bounds->second)) continue;
+      if (bounds.has_value() && !window_.overlaps(bounds->first, bounds->second)) continue;
       const bool whole = bounds.has_value() && holds_all(window_, *bounds);
       PJ_ASSIGN(const RowRange rows, whole ? RowRange{} : rows_in_window(g));
       if (rows.from >= rows.to) continue;
@@ -126,7 +122,7 @@ class SegmentScan {
         std::memcpy(&lo, b.smallest.data(), sizeof lo);
         std::memcpy(&hi, b.largest.data(), sizeof hi);
       }
-      if (known && !may_hold(window_, lo, hi)) continue;
+      if (known && !window_.overlaps(lo, hi)) continue;
       if (out.to == 0) out.from = static_cast<std::size_t>(pages[p].first_row);
       const auto end = p + 1 < pages.size() ? pages[p + 1].first_row : file_.meta().groups[group].rows;
       out.to = static_cast<std::size_t>(end);
@@ -279,7 +275,7 @@ base::Status StoreReader::scan(const ScanRequest& request, const BatchCallback& 
   for (const auto& entry : manifest().segments) {
     const auto& time = entry.summary.time;
     if (entry.table != schema.name || (request.only && !request.only(entry)) || !time.known ||
-        !may_hold(request.window, time.first_ns, time.last_ns))
+        !request.window.overlaps(time.first_ns, time.last_ns))
       continue;
     PJ_ASSIGN(const auto file, segment(entry));
     PJ_TRY(SegmentScan(*file, schema, columns, request.window).run(on_batch));
@@ -292,7 +288,7 @@ base::Status StoreReader::scan_tail(const ScanRequest& request, const std::vecto
                                     const BatchCallback& on_batch) const {
   const std::size_t time = schema_of(request.table).time_column;
   for (const TailBlock& block : tail()) {
-    if (block.table != request.table || !may_hold(request.window, block.first_ns, block.last_ns)) continue;
+    if (block.table != request.table || !request.window.overlaps(block.first_ns, block.last_ns)) continue;
     const bool whole = holds_all(request.window, {block.first_ns, block.last_ns});
     PJ_ASSIGN(const auto view, BlockView::open(*block.bytes, log_segment_name(block.place.segment)));
     std::vector<std::size_t> read = columns;

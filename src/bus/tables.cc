@@ -103,8 +103,8 @@ constexpr std::array kCarbon = std::to_array<ColumnSpec>({{"t0_ns", kInt},
                                                           {"g_per_kwh", kDouble, true},
                                                           {"quality", kText},
                                                           {"source", kText, true}});
-// Rollups: sums over rows of `joules` that are equal in these columns; window_ns and t1_ns (bucket_ns) rounded
-// down to whole steps.
+// Rollups: sums over rows of `joules` that are equal in these columns; window_ns and t1_ns (bucket_ns)
+// rounded down to whole steps.
 constexpr std::array kJoulesByConsumer = std::to_array<ColumnSpec>({{"window_ns", kInt},
                                                                     {"bucket_ns", kInt},
                                                                     {"step_ns", kInt},

@@ -1,8 +1,9 @@
 // The store's tables as data (names and types of the public contract), and the way from typed rows to columns
 // and back. Seven tables hold what sources send; the others are made of them (rollup.hpp) when they are
-// sealed, and take no events. Thread rule: schemas from any thread; a TableBuilder from the thread that interns into
-// its SymbolTable; for_each_row from the thread that interns into the table it is given. Ownership: a batch
-// taken from a builder points at the SymbolTable's characters. Units: as in energy/records.hpp.
+// sealed, and take no events. Thread rule: schemas from any thread; a TableBuilder from the thread that
+// interns into its SymbolTable; for_each_row from the thread that interns into the table it is given.
+// Ownership: a batch taken from a builder points at the SymbolTable's characters. Units: as in
+// energy/records.hpp.
 #pragma once
 
 #include <array>

@@ -1,0 +1,195 @@
+// Dropping old files and compacting small ones: rows, sums and accounts before and after.
+#include "bus/maintenance.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+
+#include "base/memory_env.hpp"
+#include "bus/conservation.hpp"
+#include "bus/engine.hpp"
+#include "bus/queries.hpp"
+#include "bus/rollup_check.hpp"
+#include "bus/test_blocks.hpp"
+
+namespace perjoule::bus {
+namespace {
+
+constexpr const char* kStore = "/store";
+
+class MaintenanceTest : public ::testing::Test {
+ protected:
+  void SetUp() override { open(); }
+
+  void open() {
+    EngineOptions o;
+    o.threads = false;
+    o.lock = false;
+    o.log.segment_bytes = 1 << 20;
+    o.compaction.files = 3;
+    engine_.reset();
+    auto engine = Engine::open(env_, kStore, o);
+    ASSERT_TRUE(engine.ok()) << engine.error().message();
+    engine_ = std::move(*engine);
+  }
+
+  // Windows `from`..`to` of all three tables, a file of each table for every one.
+  void fill(std::uint64_t from, std::uint64_t to) {
+    for (std::uint64_t n = from; n <= to; ++n) {
+      for (const auto& block :
+           {testing::joule_block("j", n), testing::meter_block("m", n), testing::sample_block("s", n)})
+        ASSERT_EQ(engine_->store(block).outcome, Outcome::kStored);
+      ASSERT_TRUE(engine_->seal_all().ok());
+    }
+  }
+
+  StoreReader reader() { return StoreReader::open(env_, kStore).value(); }
+  std::size_t files(std::string_view table) {
+    const auto store = reader();
+    const auto& all = store.manifest().segments;
+    return static_cast<std::size_t>(
+        std::count_if(all.begin(), all.end(), [&](const auto& e) { return e.table == table; }));
+  }
+
+  std::map<std::string, std::pair<std::int64_t, std::uint64_t>> by_device(bool rollups) {
+    QuerySession session(reader(), {});
+    EnergyQuery q;
+    q.by = {"device"};
+    q.rollups = rollups;
+    const auto answer = energy_by(session, q).value();
+    std::map<std::string, std::pair<std::int64_t, std::uint64_t>> out;
+    for (const auto& g : answer.groups) out[std::string(g.keys[0])] = {g.energy_uj, g.rows};
+    return out;
+  }
+
+  void expect_sound() {
+    const auto store = reader();
+    const auto conservation = check_conservation(store);
+    ASSERT_TRUE(conservation.ok());
+    EXPECT_TRUE(conservation->holds());
+    const auto rollups = check_rollups(store);
+    ASSERT_TRUE(rollups.ok());
+    EXPECT_TRUE(rollups->holds());
+    EXPECT_TRUE(
+        std::none_of(store.verify().begin(), store.verify().end(), [](const auto& f) { return f.damage; }));
+  }
+
+  base::MemoryEnv env_;
+  std::unique_ptr<Engine> engine_;
+};
+
+TEST_F(MaintenanceTest, CompactionKeepsEveryRowAndSum) {
+  fill(1, 10);
+  const auto before = by_device(false);
+  const std::uint64_t rows = reader().rows(Table::kJoules);
+  EXPECT_EQ(files("joules"), 10U);
+  const auto gone = engine_->compact();
+  ASSERT_TRUE(gone.ok()) << gone.error().message();
+  EXPECT_GE(*gone, 50U);  // ten each of joules, meters, samples and two rollups, at least
+  for (const char* table : {"joules", "meters", "samples", "joules_by_consumer", "joules_by_device"})
+    EXPECT_EQ(files(table), 1U) << table;
+  EXPECT_EQ(reader().rows(Table::kJoules), rows);
+  EXPECT_EQ(by_device(false), before);
+  EXPECT_EQ(by_device(true), before);
+  expect_sound();
+  EXPECT_EQ(*engine_->compact(), 0U);
+  open();
+  expect_sound();
+  fill(11, 12);
+  expect_sound();
+}
+
+TEST_F(MaintenanceTest, FilesThatWereReplacedGoAway) {
+  fill(1, 4);
+  ASSERT_TRUE(engine_->compact().ok());
+  EXPECT_TRUE(env_.exists(std::string(kStore) + "/joules/part-000001.parquet"));
+  open();
+  EXPECT_FALSE(env_.exists(std::string(kStore) + "/joules/part-000001.parquet"));
+  EXPECT_TRUE(env_.exists(std::string(kStore) + "/joules/part-000005.parquet"));
+}
+
+TEST_F(MaintenanceTest, WhatIsDroppedIsNotedAndStaysInTheRollups) {
+  fill(1, 10);
+  const auto before = by_device(true);
+  const auto dropped = engine_->drop_before(Table::kJoules, 5'000);
+  ASSERT_TRUE(dropped.ok()) << dropped.error().message();
+  EXPECT_EQ(dropped->files, 4U);
+  EXPECT_EQ(dropped->rows, 4 * testing::kRowsPerBlock);
+  EXPECT_EQ(dropped->first_ns, 1'000);
+  EXPECT_EQ(dropped->last_ns, 4'000);
+  EXPECT_EQ(dropped->energy_uj, (100 + 200 + 300 + 400) * 5 + 4 * 10);
+  EXPECT_EQ(files("joules"), 6U);
+  EXPECT_EQ(by_device(true), before);
+  EXPECT_NE(by_device(false), before);
+  expect_sound();
+  open();
+  const auto store = reader();
+  ASSERT_EQ(store.manifest().dropped.size(), 1U);
+  EXPECT_EQ(store.manifest().dropped[0].rows, dropped->rows);
+  EXPECT_EQ(store.manifest().tables.at("joules").kept_from_ns, 5'000);
+  EXPECT_EQ(check_conservation(store)->checked_from_ns, 5'000);
+  EXPECT_EQ(by_device(true), before);
+  EXPECT_EQ(engine_->drop_before(Table::kJoules, 5'000)->files, 0U);
+  EXPECT_EQ(engine_->drop_before(Table::kMeters, 3'000)->files, 2U);
+  expect_sound();
+}
+
+TEST_F(MaintenanceTest, AnAnswerSaysWhatItLacks) {
+  fill(1, 6);
+  ASSERT_TRUE(engine_->drop_before(Table::kJoules, 4'000).ok());
+  QuerySession session(reader(), {});
+  EnergyQuery q;
+  q.by = {"device"};
+  EXPECT_FALSE(energy_by(session, q)->lacks_before_ns.has_value());
+  q.by = {"request"};
+  EXPECT_EQ(energy_by(session, q)->lacks_before_ns, 4'000);
+  q.window.from_ns = 4'000;
+  EXPECT_FALSE(energy_by(session, q)->lacks_before_ns.has_value());
+  q.by = {"device"};
+  q.window.from_ns = 2'000;  // within a step
+  EXPECT_EQ(energy_by(session, q)->lacks_before_ns, 4'000);
+}
+
+TEST_F(MaintenanceTest, NotesOfManyDropsAreAddedUp) {
+  fill(1, 130);
+  std::int64_t energy = 0;
+  for (std::int64_t n = 2; n <= 125; ++n)
+    energy += engine_->drop_before(Table::kMeters, n * 1'000)->energy_uj.value();
+  std::int64_t noted = 0;
+  std::uint64_t files_noted = 0;
+  const auto store = reader();
+  for (const auto& d : store.manifest().dropped) noted += d.energy_uj.value(), files_noted += d.files;
+  EXPECT_EQ(noted, energy);
+  EXPECT_EQ(files_noted, 124U);
+  EXPECT_LE(store.manifest().dropped.size(), 100U);
+}
+
+TEST_F(MaintenanceTest, OnlyWholeRunsOfSmallFilesAreCompacted) {
+  Manifest m;
+  const auto add = [&](std::string table, std::uint64_t rows, std::int64_t step) {
+    SegmentEntry e;
+    e.table = std::move(table);
+    e.file = e.table + "/part-" + std::to_string(m.segments.size());
+    e.summary.rows = rows;
+    if (step >= 0) e.rolled_up["joules_by_device"] = step;
+    m.segments.push_back(e);
+  };
+  const CompactionOptions o{3, 100};
+  const auto chosen = [&] { return files_to_compact(m, o).size(); };
+  add("joules", 10, 1);
+  add("joules", 10, 1);
+  add("joules", 100, 1);  // not small
+  add("joules", 10, 1);
+  add("joules", 10, 2);   // other sums
+  add("joules", 10, -1);  // not decided
+  add("joules", 10, 2);
+  EXPECT_EQ(chosen(), 0U);
+  for (int i = 0; i < 3; ++i) add("meters", 90, -1);  // three are too many together
+  EXPECT_EQ(chosen(), 0U);
+  for (int i = 0; i < 5; ++i) add("requests", 5, -1);
+  EXPECT_EQ(chosen(), 5U);
+}
+
+}  // namespace
+}  // namespace perjoule::bus
