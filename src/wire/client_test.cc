@@ -37,6 +37,10 @@ class MoodyEngine final : public bus::Engine {
     engine_.submit(std::move(block), durability, std::move(done));
   }
   base::Status seal_all() override { return engine_.seal_all(); }
+  base::Result<bus::DroppedRows> drop_before(bus::Table table, std::int64_t t_ns) override {
+    return engine_.drop_before(table, t_ns);
+  }
+  base::Result<std::uint64_t> compact() override { return engine_.compact(); }
   std::uint64_t stored_through(std::string_view source) const override {
     return engine_.stored_through(source);
   }

@@ -129,6 +129,8 @@ class HeldEngine final : public bus::Engine {
     return most_;
   }
   base::Status seal_all() override { return base::ok_status(); }
+  base::Result<bus::DroppedRows> drop_before(bus::Table, std::int64_t) override { return bus::DroppedRows{}; }
+  base::Result<std::uint64_t> compact() override { return std::uint64_t{0}; }
   std::uint64_t stored_through(std::string_view) const override {
     const std::lock_guard lock(mutex_);
     return stored_;
