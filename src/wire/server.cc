@@ -2,6 +2,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
+#include <pthread.h>
 
 #include <algorithm>
 #include <atomic>
@@ -527,7 +528,10 @@ base::Status ServerImpl::start() {
                            "give a certificate, its key and a token file, or use 127.0.0.1");
   PJ_TRY(listen(address));
   accept();
-  for (unsigned i = 0; i < std::max(o.threads, 1U); ++i) threads_.emplace_back([this] { io_.run(); });
+  for (unsigned i = 0; i < std::max(o.threads, 1U); ++i) {
+    threads_.emplace_back([this] { io_.run(); });
+    ::pthread_setname_np(threads_.back().native_handle(), "wire-io");
+  }
   return base::ok_status();
 }
 
