@@ -1,5 +1,6 @@
-// Small blocks for tests of engine and readers, and damage that checksums do not show. Block `number` of a source has kRowsPerBlock rows that carry
-// its number, and figures made of it. Thread rule: pure functions. Ownership: values.
+// Small blocks for tests of engine and readers, and damage that checksums do not show. Block `number` of a
+// source has kRowsPerBlock rows that carry its number, and figures made of it. Thread rule: pure functions.
+// Ownership: values.
 #pragma once
 
 #include <xxhash.h>
