@@ -1,13 +1,17 @@
 // The event bus over TCP: durable events per second from client to store, on the stream of
 // bench/bus/generator.hpp.
 //   bus_wire [--events N] [--seed S] [--directory DIR] [--durability durable|buffered] [--same-process]
-//   [--json]
+//   [--rate R] [--seconds T] [--json]
 // Blocks are encoded before the clock runs, as in bus_ingest, and sent over loopback by two clients (joules
 // and samples). The server and its engine are a child process, so that its processor time is its own; with
-// --same-process they are in this one and the time is of both. The clock stops when everything is
-// acknowledged. Afterwards everything is sealed, and every row read back, counted and summed. Exit status: 0
-// equal, 1 a count or sum differs, 2 for a bad command line, 3 when the folder cannot be written or a process
-// fails.
+// --same-process they are in this one and the time is of both.
+//   without --rate  closed loop: the N events as fast as they are taken, with at most 32 blocks unanswered
+//   with --rate     open loop: the N events again and again for T seconds, each block at the time that the
+//                   schedule gives it. An answer's time counts from there, also where sending was late
+// Burst is the rate until everything is acknowledged; sustained has the time in it that it then takes to seal
+// the rest. Processor seconds are those until the last answer. Afterwards every row is read back, counted and
+// summed. Exit status: 0 equal, 1 a count or sum differs, 2 for a bad command line, 3 when the folder cannot
+// be written or a process fails.
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,9 +20,13 @@
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
+#include <limits>
 #include <optional>
+#include <thread>
+#include <tuple>
 
 #include "base/clock.hpp"
+#include "base/text.hpp"
 #include "bench/bus/blocks.hpp"
 #include "bench/bus/ingest.hpp"
 #include "bench/bus/machine.hpp"
@@ -34,6 +42,7 @@ namespace wire = perjoule::wire;
 
 struct Options : bench::IngestOptions {
   bool same_process = false, json = false;
+  double rate = 0, seconds = 60;  // rate 0: closed loop
 };
 
 // ---- the server, in a child or here ----
@@ -41,9 +50,11 @@ struct Options : bench::IngestOptions {
 // What a server tells: its port first, then its processor seconds when it is asked, and its statistics.
 struct Report {
   std::uint64_t port = 0;
-  double cpu_s = 0;
+  double receive_cpu_s = 0, log_cpu_s = 0, seal_cpu_s = 0;
   std::uint64_t blocks = 0, block_bytes = 0, copied_bytes = 0, pauses = 0;
+  std::uint64_t groups = 0, unsealed_rows = 0, written_bytes = 0;
   std::uint64_t sealed = 0;
+  double flush_s = 0;
 };
 
 class Store {
@@ -51,28 +62,39 @@ class Store {
   base::Status start(const std::string& directory) {
     PJ_ASSIGN(engine_, bus::Engine::open(base::posix_env(), directory));
     PJ_ASSIGN(server_, wire::Server::start(*engine_));
-    cpu_ = bench::processor_seconds();
     return base::ok_status();
   }
   Report report() const {
     const wire::ServerStats s = server_->stats();
-    return {server_->port(),
-            bench::processor_seconds() - cpu_,
-            s.blocks,
-            s.block_bytes,
-            s.copied_bytes,
-            s.pauses,
-            0};
+    const bus::EngineStats e = engine_->stats();
+    Report out;
+    out.port = server_->port();
+    out.receive_cpu_s = bench::processor_seconds_of("wire-io");
+    out.log_cpu_s = bench::processor_seconds_of("bus-log");
+    out.seal_cpu_s = bench::processor_seconds_of("bus-seal");
+    out.blocks = s.blocks;
+    out.block_bytes = s.block_bytes;
+    out.copied_bytes = s.copied_bytes;
+    out.pauses = s.pauses;
+    out.groups = e.groups;
+    out.unsealed_rows = e.tail_rows;
+    out.written_bytes = static_cast<std::uint64_t>(bench::written_bytes());
+    return out;
   }
-  bool seal() {
+  // What is not sealed yet, and what that takes.
+  bool seal(Report& report) {
     server_->stop();
-    return engine_->seal_all().ok();
+    const base::Stopwatch watch;
+    const bool sealed = engine_->seal_all().ok();
+    report.flush_s = watch.elapsed().value();
+    report.written_bytes = static_cast<std::uint64_t>(bench::written_bytes());
+    report.sealed = sealed ? 1 : 0;
+    return sealed;
   }
 
  private:
   std::unique_ptr<bus::Engine> engine_;
   std::unique_ptr<wire::Server> server_;
-  double cpu_ = 0;
 };
 
 bool put(int fd, const Report& report) { return ::write(fd, &report, sizeof report) == sizeof report; }
@@ -86,7 +108,7 @@ int serve(const std::string& directory, int fd) {
   char asked = 0;
   while (::read(fd, &asked, 1) == 1) {
     Report report = store.report();
-    if (asked == 's') report.sealed = store.seal() ? 1 : 0;
+    if (asked == 's') store.seal(report);
     if (!put(fd, report)) return 3;
   }
   return 0;
@@ -132,22 +154,23 @@ class Source {
   base::Status open(bench::AnswerWindow& window, std::string name, std::uint64_t port,
                     bus::Durability durability, std::size_t blocks) {
     window_ = &window;
-    sent_.resize(blocks + 1);
+    due_.resize(blocks + 1);
     wire::ClientOptions o;
     o.source = std::move(name);
     o.port = static_cast<std::uint16_t>(port);
     o.durability = durability;
     o.on_answer = [this](const wire::Answer& a) {
-      window_->leave((watch_.elapsed() - sent_[a.first]).value(),
+      window_->leave((watch_.elapsed() - due_[a.first]).value(),
                      a.outcome == bus::Outcome::kRefused ? a.why : "");
     };
     PJ_ASSIGN(client_, wire::Client::open(base::posix_env(), std::move(o)));
     return base::ok_status();
   }
-  base::Status send(std::string block) {
+  // `late`: how long ago it should have been sent.
+  base::Status send(std::string block, base::Seconds late = base::Seconds(0)) {
     if (block.empty()) return base::ok_status();
     window_->enter();
-    sent_[++number_] = watch_.elapsed();
+    due_.at(++number_) = watch_.elapsed() - late;
     return client_->send_block(std::move(block), 1);
   }
   bool wait() { return client_->wait_until_answered(base::seconds(600)); }
@@ -156,103 +179,174 @@ class Source {
  private:
   bench::AnswerWindow* window_ = nullptr;
   base::Stopwatch watch_;
-  std::vector<base::Seconds> sent_;
+  std::vector<base::Seconds> due_;
   std::uint64_t number_ = 0;
   std::unique_ptr<wire::Client> client_;
+};
+
+// A batch of the stream, as blocks of its two sources.
+struct Batch {
+  std::string joules, samples;
+  bench::StreamSums sums;
 };
 
 struct Figures {
   bench::StreamSums sent;
   bench::StoredStream found;
   bench::AnswerTimes answers;
+  bench::DiskRate disk;
   std::uint64_t busy = 0;
   double stored_s = 0, client_cpu_s = 0;
   Report server;
 };
 
-std::vector<std::pair<std::string, std::string>> make_blocks(const Options& o, Figures& f) {
+std::vector<Batch> make_batches(const Options& o) {
   bench::Generator generator(o.stream);
   bench::BlockMaker encoder;
-  std::vector<std::pair<std::string, std::string>> blocks;
+  std::vector<Batch> batches;
   for (std::int64_t i = 0; i < generator.batches(); ++i) {
-    bench::EventBatch batch;
-    generator.fill(i, batch);
-    f.sent.add(batch);
-    blocks.push_back(encoder.encode(batch));
+    bench::EventBatch events;
+    generator.fill(i, events);
+    Batch& batch = batches.emplace_back();
+    batch.sums.add(events);
+    std::tie(batch.joules, batch.samples) = encoder.encode(events);
   }
-  return blocks;
+  return batches;
 }
 
-base::Status send_all(const Options& o, std::vector<std::pair<std::string, std::string>> blocks, Figures& f) {
-  bench::AnswerWindow window;
-  Source joules, samples;
-  PJ_TRY(joules.open(window, "generator/joules", f.server.port, o.durability, blocks.size()));
-  PJ_TRY(samples.open(window, "generator/samples", f.server.port, o.durability, blocks.size()));
-  const base::Stopwatch watch;
-  const double cpu = bench::processor_seconds();
-  for (auto& [joule_block, sample_block] : blocks) {
-    PJ_TRY(joules.send(std::move(joule_block)));
-    PJ_TRY(samples.send(std::move(sample_block)));
+class Load {
+ public:
+  Load(const Options& o, Figures& f)
+      : o_(o),
+        f_(f),
+        window_(o.rate > 0 ? std::numeric_limits<int>::max() : bench::AnswerWindow::kClosedLoop) {}
+
+  base::Status run(std::vector<Batch> batches) {
+    // A batch has at least half of kBatchEvents but for the last one of the stream.
+    const auto scheduled = static_cast<std::size_t>(o_.rate * o_.seconds / (bench::kBatchEvents / 2));
+    const std::size_t most = 2 * batches.size() + 2 * scheduled;
+    PJ_TRY(joules_.open(window_, "generator/joules", f_.server.port, o_.durability, most));
+    PJ_TRY(samples_.open(window_, "generator/samples", f_.server.port, o_.durability, most));
+    const double cpu = bench::processor_seconds();
+    watch_ = {};
+    PJ_TRY(o_.rate > 0 ? send_on_time(batches) : send_all(batches));
+    if (!joules_.wait() || !samples_.wait())
+      return base::io_error("send events", "loopback", "no answer in time");
+    f_.stored_s = watch_.elapsed().value();
+    f_.client_cpu_s = bench::processor_seconds() - cpu;
+    f_.answers = window_.times();
+    f_.busy = joules_.stats().busy_answers + samples_.stats().busy_answers;
+    if (!window_.fault().empty()) return base::io_error("store events", o_.directory, window_.fault());
+    return base::ok_status();
   }
-  if (!joules.wait() || !samples.wait())
-    return base::io_error("send events", "loopback", "no answer in time");
-  f.stored_s = watch.elapsed().value();
-  f.client_cpu_s = bench::processor_seconds() - cpu;
-  f.answers = window.times();
-  f.busy = joules.stats().busy_answers + samples.stats().busy_answers;
-  if (!window.fault().empty()) return base::io_error("store events", o.directory, window.fault());
-  return base::ok_status();
-}
+
+ private:
+  void count(const Batch& batch) {
+    f_.sent.events += batch.sums.events;
+    f_.sent.energy_uj += batch.sums.energy_uj;
+  }
+
+  base::Status send_all(std::vector<Batch>& batches) {
+    for (Batch& batch : batches) {
+      count(batch);
+      PJ_TRY(joules_.send(std::move(batch.joules)));
+      PJ_TRY(samples_.send(std::move(batch.samples)));
+    }
+    return base::ok_status();
+  }
+
+  // A batch is due when its events have come, at the rate asked for.
+  base::Status send_on_time(const std::vector<Batch>& batches) {
+    for (std::size_t i = 0;; ++i) {
+      const Batch& batch = batches[i % batches.size()];
+      count(batch);
+      const base::Seconds due(static_cast<double>(f_.sent.events) / o_.rate);
+      if (const double ahead = (due - watch_.elapsed()).value(); ahead > 0)
+        std::this_thread::sleep_for(std::chrono::duration<double>(ahead));
+      PJ_TRY(joules_.send(batch.joules, watch_.elapsed() - due));
+      PJ_TRY(samples_.send(batch.samples, watch_.elapsed() - due));
+      if (due.value() >= o_.seconds) return base::ok_status();
+    }
+  }
+
+  const Options& o_;
+  Figures& f_;
+  bench::AnswerWindow window_;
+  base::Stopwatch watch_;
+  Source joules_, samples_;
+};
 
 base::Status load_through_child(const Options& o, Figures& f) {
   Child child;
   const auto lost = [&] { return base::io_error("run the server", o.directory, "the child process ended"); };
   if (!child.start(o.directory)) return lost();
-  auto blocks = make_blocks(o, f);
+  auto batches = make_batches(o);
   auto report = child.read();
   if (!report) return lost();
+  PJ_ASSIGN(f.disk, bench::raw_disk_rate(std::filesystem::path(o.directory).parent_path()));
   // What it took to start is not what we measure.
   const auto before = child.ask('r');
   f.server = *report;
-  PJ_TRY(send_all(o, std::move(blocks), f));
+  PJ_TRY(Load(o, f).run(std::move(batches)));
   const auto after = child.ask('r');
   if (!before || !after) return lost();
   f.server = *after;
-  f.server.cpu_s -= before->cpu_s;
+  f.server.receive_cpu_s -= before->receive_cpu_s;
+  f.server.log_cpu_s -= before->log_cpu_s;
+  f.server.seal_cpu_s -= before->seal_cpu_s;
   report = child.ask('s');
-  return report && report->sealed == 1 ? base::ok_status() : lost();
+  if (!report || report->sealed != 1) return lost();
+  f.server.flush_s = report->flush_s;
+  f.server.written_bytes = report->written_bytes - before->written_bytes;
+  return base::ok_status();
 }
 
 base::Status load_here(const Options& o, Figures& f) {
   Store store;
-  auto blocks = make_blocks(o, f);
+  auto batches = make_batches(o);
   PJ_TRY(store.start(o.directory));
+  PJ_ASSIGN(f.disk, bench::raw_disk_rate(std::filesystem::path(o.directory).parent_path()));
+  const Report before = store.report();
+  f.server.port = before.port;
+  PJ_TRY(Load(o, f).run(std::move(batches)));
   f.server = store.report();
-  PJ_TRY(send_all(o, std::move(blocks), f));
-  f.server = store.report();
-  f.server.cpu_s = 0;
-  return store.seal() ? base::ok_status() : base::io_error("seal", o.directory, "the engine cannot");
+  f.server.receive_cpu_s = f.server.log_cpu_s = f.server.seal_cpu_s = 0;  // within the client's
+  if (!store.seal(f.server)) return base::io_error("seal", o.directory, "the engine cannot");
+  f.server.written_bytes -= before.written_bytes;
+  return base::ok_status();
 }
 
 void print(const Options& o, const Figures& f) {
+  const Report& s = f.server;
   const auto events = static_cast<double>(f.sent.events);
-  const auto bytes = static_cast<double>(f.server.block_bytes);
+  const auto bytes = static_cast<double>(s.block_bytes);
+  const double millions = events * 1e-6;
   const char* form =
-      o.json ? "{\"events\": %llu, \"stored_events_per_s\": %.0f, \"mb_per_s\": %.1f, \"ack_p50_ms\": %.2f, "
-               "\"ack_p99_ms\": %.2f, \"ack_max_ms\": %.2f, \"client_cpu_s_per_m\": %.4f, "
-               "\"server_cpu_s_per_m\": "
-               "%.4f, \"busy\": %llu, \"bytes_per_event\": %.2f, \"copied_share\": %.5f, \"pauses\": %llu}\n"
-             : "%llu events: %.0f/s stored (%.1f MB/s); answers p50 %.2f ms, p99 %.2f ms, largest %.2f ms; "
-               "processor "
-               "seconds per million: client %.4f, server %.4f; busy %llu times; %.2f bytes per event, share "
-               "copied "
-               "once more in the server %.5f; reading paused %llu times\n";
-  std::printf(form, static_cast<unsigned long long>(f.sent.events), events / f.stored_s,
-              bytes / f.stored_s * 1e-6, f.answers.p50_ms, f.answers.p99_ms, f.answers.max_ms,
-              f.client_cpu_s / events * 1e6, f.server.cpu_s / events * 1e6,
-              static_cast<unsigned long long>(f.busy), bytes / events,
-              static_cast<double>(f.server.copied_bytes) / std::max(bytes, 1.0),
-              static_cast<unsigned long long>(f.server.pauses));
+      o.json
+          ? "{\"events\": %llu, \"offered_per_s\": %.0f, \"burst_events_per_s\": %.0f, \"mb_per_s\": %.1f, "
+            "\"sustained_events_per_s\": %.0f, \"unsealed_rows\": %llu, \"flush_s\": %.3f, \"ack_p50_ms\": "
+            "%.2f, \"ack_p99_ms\": %.2f, \"ack_max_ms\": %.2f, \"client_cpu_s_per_m\": %.4f, "
+            "\"receive_cpu_s_per_m\": %.4f, \"log_cpu_s_per_m\": %.4f, \"seal_cpu_s_per_m\": %.4f, "
+            "\"bytes_per_event\": %.2f, \"written_per_byte\": %.2f, \"disk_mb_per_s\": %.0f, "
+            "\"disk_median_ms\": %.2f, \"disk_worst_ms\": %.2f, \"copied_share\": %.5f, \"groups\": %llu, "
+            "\"busy\": %llu, \"pauses\": %llu}\n"
+          : "%llu events, offered %.0f/s (0: as fast as they are taken)\n"
+            "burst %.0f/s (%.1f MB/s), sustained %.0f/s: %llu rows were not sealed at the end, which took "
+            "%.3f "
+            "s\n"
+            "answers p50 %.2f ms, p99 %.2f ms, largest %.2f ms\n"
+            "processor seconds per million: client %.4f, receive %.4f, log %.4f, seal until then %.4f\n"
+            "%.2f bytes per event, %.2f bytes written per byte; the disk alone: %.0f MB/s, 4 MiB in %.2f ms "
+            "(worst %.2f)\n"
+            "share copied once more %.5f; %llu groups; busy %llu times; reading paused %llu times\n";
+  const auto u = [](std::uint64_t n) { return static_cast<unsigned long long>(n); };
+  std::printf(form, u(f.sent.events), o.rate, events / f.stored_s, bytes / f.stored_s * 1e-6,
+              events / (f.stored_s + s.flush_s), u(s.unsealed_rows), s.flush_s, f.answers.p50_ms,
+              f.answers.p99_ms, f.answers.max_ms, f.client_cpu_s / millions, s.receive_cpu_s / millions,
+              s.log_cpu_s / millions, s.seal_cpu_s / millions, bytes / events,
+              static_cast<double>(s.written_bytes) / std::max(bytes, 1.0), f.disk.mb_per_s, f.disk.median_ms,
+              f.disk.worst_ms, static_cast<double>(s.copied_bytes) / std::max(bytes, 1.0), u(s.groups),
+              u(f.busy), u(s.pauses));
 }
 
 bool parse(int argc, char** argv, Options& o) {
@@ -264,6 +358,12 @@ bool parse(int argc, char** argv, Options& o) {
       continue;
     }
     ++i;
+    if (a == "--rate" || a == "--seconds") {
+      const auto number = base::parse_double(value);
+      if (!number || !(*number > 0) || *number > 1e9) return false;
+      (a == "--rate" ? o.rate : o.seconds) = *number;
+      continue;
+    }
     if (!bench::set_ingest_option(a, value, o)) return false;
   }
   return true;
@@ -277,7 +377,7 @@ int main(int argc, char** argv) {
   if (!parse(argc, argv, o)) {
     std::fprintf(stderr,
                  "bus_wire [--events N] [--seed S] [--directory DIR] [--durability durable|buffered] "
-                 "[--same-process] [--json]\n");
+                 "[--same-process] [--rate R] [--seconds T] [--json]\n");
     return 2;
   }
   std::signal(SIGPIPE, SIG_IGN);

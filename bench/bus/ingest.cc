@@ -42,7 +42,7 @@ void StreamSums::add(const EventBatch& batch) {
 
 void AnswerWindow::enter() {
   std::unique_lock lock(mutex_);
-  answered_.wait(lock, [&] { return open_ < kLimit; });
+  answered_.wait(lock, [&] { return open_ < limit_; });
   ++open_;
 }
 

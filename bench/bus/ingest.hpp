@@ -41,9 +41,11 @@ struct AnswerTimes {
   double p50_ms = 0, p99_ms = 0, max_ms = 0;
 };
 
-// At most kLimit blocks without an answer, and how long each answer took.
+// At most `limit` blocks without an answer, and how long each answer took.
 class AnswerWindow {
  public:
+  static constexpr int kClosedLoop = 32;
+  explicit AnswerWindow(int limit = kClosedLoop) : limit_(limit) {}
   void enter();
   // `fault`: why the block was not stored; empty if it was.
   void leave(double seconds, const std::string& fault);
@@ -53,7 +55,7 @@ class AnswerWindow {
   const std::string& fault() const { return fault_; }
 
  private:
-  static constexpr int kLimit = 32;
+  const int limit_;
   std::mutex mutex_;
   std::condition_variable answered_;
   std::vector<double> times_ms_;

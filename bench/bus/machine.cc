@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <vector>
 
@@ -93,6 +94,18 @@ double processor_seconds() {
     return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
   };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+double processor_seconds_of(const std::string& thread_name) {
+  double seconds = 0;
+  std::error_code gone;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task", gone)) {
+    std::string name;
+    double nanoseconds = 0;
+    if (!std::getline(std::ifstream(task.path() / "comm"), name) || name != thread_name) continue;
+    if (std::ifstream(task.path() / "schedstat") >> nanoseconds) seconds += nanoseconds * 1e-9;
+  }
+  return seconds;
 }
 
 std::int64_t written_bytes() { return number_in("/proc/self/io", "write_bytes"); }

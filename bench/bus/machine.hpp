@@ -24,6 +24,8 @@ base::Result<DiskRate> raw_disk_rate(const std::string& directory);
 
 // Of this process so far.
 double processor_seconds();
+// Of the threads of this process that live and have this name (pthread_setname_np), so far.
+double processor_seconds_of(const std::string& thread_name);
 // Handed to the block layer by this process so far; 0 where the kernel does not say.
 std::int64_t written_bytes();
 // Of all processes of this machine since it started, idle time left out.

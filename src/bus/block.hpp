@@ -84,6 +84,7 @@ class BlockView {
     std::uint64_t checksum = 0;
   };
   class ColumnReader;
+  class ColumnCheck;
 
   explicit BlockView(std::string_view bytes, std::string_view name) : bytes_(bytes), name_(name) {}
   base::Status load();

@@ -383,13 +383,4 @@ base::Result<Batch> BlockView::read_all() const {
   return read(all);
 }
 
-base::Status BlockView::check() const {
-  // A store checks every block of every source: its threads keep their memory.
-  static thread_local Column column;
-  static thread_local BlockScratch scratch;
-  for (std::size_t i = 0; i < columns_.size(); ++i)
-    PJ_TRY(is_constant(i) ? read_constant(i, column, scratch) : read_column(i, column, scratch));
-  return base::ok_status();
-}
-
 }  // namespace perjoule::bus

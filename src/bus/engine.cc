@@ -1,5 +1,7 @@
 #include "bus/engine.hpp"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
@@ -217,6 +219,9 @@ base::Status EngineImpl::start() {
   if (!options_.threads) return base::ok_status();
   writer_ = std::thread([this] { write_loop(); });
   keeper_ = std::thread([this] { keep_loop(); });
+  // For whoever looks at where the processor's time goes.
+  ::pthread_setname_np(writer_.native_handle(), "bus-log");
+  ::pthread_setname_np(keeper_.native_handle(), "bus-seal");
   return base::ok_status();
 }
 

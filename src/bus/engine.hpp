@@ -34,7 +34,7 @@ enum class Durability : std::uint8_t {
 struct EngineOptions {
   StoreMeta meta;  // of a new store
   LogOptions log;
-  std::size_t group_bytes = 8U << 20;      // of blocks written to the log at once
+  std::size_t group_bytes = 4U << 20;      // of blocks written to the log at once
   std::size_t waiting_bytes = 128U << 20;  // accepted, not written yet
   std::size_t tail_bytes = 512U << 20;     // stored, not sealed yet
   std::uint64_t log_bytes = std::uint64_t{4} << 30;

@@ -63,6 +63,30 @@ void unpack_vector(const std::uint32_t* HWY_RESTRICT words, unsigned width,
   }
 }
 
+// As unpack_vector, but the numbers are only compared.
+std::uint32_t largest_of_vector(const std::uint32_t* HWY_RESTRICT words, unsigned width) {
+  const Tag d;
+  const auto mask = hn::Set(d, width == 32 ? ~0U : (1U << width) - 1);
+  auto largest = hn::Zero(d);
+  for (std::size_t lane = 0; lane < kLanes; lane += hn::Lanes(d)) {
+    const std::uint32_t* in = words + lane;
+    auto word = hn::LoadU(d, in);
+    unsigned used = 0;
+    for (std::size_t row = 0; row < kRows; ++row) {
+      auto v = hn::ShiftRightSame(word, static_cast<int>(used));
+      used += width;
+      if (used >= 32 && row + 1 < kRows) {
+        used -= 32;
+        in += kLanes;
+        word = hn::LoadU(d, in);
+        if (used != 0) v = hn::Or(v, hn::ShiftLeftSame(word, static_cast<int>(width - used)));
+      }
+      largest = hn::Max(largest, hn::And(v, mask));
+    }
+  }
+  return hn::GetLane(hn::MaxOfLanes(d, largest));
+}
+
 }  // namespace perjoule::bus::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -72,6 +96,7 @@ namespace {
 
 HWY_EXPORT(pack_vector);
 HWY_EXPORT(unpack_vector);
+HWY_EXPORT(largest_of_vector);
 using Vector = std::array<std::uint32_t, kPackVector>;
 
 constexpr std::size_t kBytesPerBit = kPackVector / 8;
@@ -137,6 +162,17 @@ void unpack(std::string_view bytes, unsigned width, std::span<std::uint64_t> out
   if (width == 0) return std::fill(out.begin(), out.end(), 0U), void();
   unpack_plane(bytes.data(), std::min(width, 32U), 0, out);
   if (width > 32) unpack_plane(bytes.data() + packed_bytes(out.size(), 32), width - 32, 1, out);
+}
+
+std::uint32_t largest_packed(std::string_view bytes, unsigned width) {
+  PJ_CHECK(width >= 1 && width <= 32 && bytes.size() % (kBytesPerBit * width) == 0);
+  Vector words;
+  std::uint32_t largest = 0;
+  for (; !bytes.empty(); bytes.remove_prefix(kBytesPerBit * width)) {
+    std::memcpy(words.data(), bytes.data(), kBytesPerBit * width);
+    largest = std::max(largest, HWY_DYNAMIC_DISPATCH(largest_of_vector)(words.data(), width));
+  }
+  return largest;
 }
 
 }  // namespace perjoule::bus

@@ -26,5 +26,7 @@ void pack(std::span<const std::uint64_t> values, unsigned width, std::string& ou
 // Fills `out` from bytes of exactly packed_bytes(out.size(), width).
 void unpack(std::string_view bytes, unsigned width, std::span<std::uint32_t> out);
 void unpack(std::string_view bytes, unsigned width, std::span<std::uint64_t> out);
+// The largest of all numbers of `width` bits (1..32) in whole vectors, what fills up the last one included.
+std::uint32_t largest_packed(std::string_view bytes, unsigned width);
 
 }  // namespace perjoule::bus

@@ -2,6 +2,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
+#include <pthread.h>
 
 #include <algorithm>
 #include <atomic>
@@ -14,6 +15,7 @@
 #include "base/clock.hpp"
 #include "base/env.hpp"
 #include "bus/utf8.hpp"
+#include "wire/flow_window.hpp"
 #include "wire/socket_include.hpp"
 #include "wire/source_gates.hpp"
 
@@ -43,7 +45,10 @@ class Connection;
 
 // What the connections of a server share.
 struct Shared {
-  Shared(bus::Engine& e, ServerOptions o) : engine(e), options(std::move(o)) {}
+  Shared(bus::Engine& e, ServerOptions o) : engine(e), options(std::move(o)), flow(options.limits.bytes) {}
+
+  // Of the window, what one connection may owe.
+  std::uint64_t share() const { return flow.bytes() / std::max<std::uint64_t>(owing, 1); }
 
   bus::Engine& engine;
   const ServerOptions options;
@@ -51,6 +56,9 @@ struct Shared {
   std::optional<asio::ssl::context> tls;
   Counters counters;
   SourceGates gates;
+  FlowWindow flow;
+  std::atomic<std::uint64_t> owing = 0;  // connections with blocks that have no answer
+  const base::Stopwatch watch;
   std::mutex mutex;
   std::set<Connection*> open;  // under the mutex
   bool stopping = false;       // under the mutex
@@ -96,7 +104,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void welcome(std::uint16_t version);
   void on_block(Frame frame);
   void on_receipt(std::uint64_t id, std::size_t bytes, bus::Receipt receipt);
-  bool owes_too_much() const { return owed_frames_ >= limits().blocks || owed_bytes_ >= limits().bytes; }
+  // One block is always let in, so each connection goes on by answers of its own.
+  bool owes_too_much() const {
+    return owed_frames_ >= limits().blocks || (owed_bytes_ != 0 && owed_bytes_ >= shared_.share());
+  }
+  void owe(std::size_t bytes);
+  void settle(std::size_t bytes);
   void go_on();
 
   // ---- writing ----
@@ -273,25 +286,39 @@ void Connection::on_block(Frame frame) {
   if (!shared_.gates.pass(*gate_)) return;  // shut: BYE is on its way
   ++owed_frames_;
   ++unanswered_;
-  owed_bytes_ += bytes;
+  owe(bytes);
   // The engine may answer within the call, or later from its own thread; the connection is let go there, so
   // that its last owner is never the engine.
-  shared_.engine.submit(
-      std::move(frame.body), durability_,
-      [self = shared_from_this(), id = frame.id, bytes](const bus::Receipt& receipt) mutable {
-        SourceGates& gates = self->shared_.gates;
-        const std::string source = self->source_;
-        const asio::any_io_executor strand = self->strand_;
-        asio::post(strand, [self = std::move(self), id, bytes, receipt]() mutable {
-          self->on_receipt(id, bytes, std::move(receipt));
-        });
-        gates.answered(source);
-      });
+  shared_.engine.submit(std::move(frame.body), durability_,
+                        [self = shared_from_this(), id = frame.id, bytes,
+                         began = shared_.watch.elapsed().value()](const bus::Receipt& receipt) mutable {
+                          Shared& shared = self->shared_;
+                          const double ended = shared.watch.elapsed().value();
+                          if (receipt.outcome == bus::Outcome::kStored)
+                            shared.flow.answered(bytes, ended - began, ended);
+                          SourceGates& gates = shared.gates;
+                          const std::string source = self->source_;
+                          const asio::any_io_executor strand = self->strand_;
+                          asio::post(strand, [self = std::move(self), id, bytes, receipt]() mutable {
+                            self->on_receipt(id, bytes, std::move(receipt));
+                          });
+                          gates.answered(source);
+                        });
+}
+
+void Connection::owe(std::size_t bytes) {
+  if (owed_bytes_ == 0 && bytes != 0) ++shared_.owing;
+  owed_bytes_ += bytes;
+}
+
+void Connection::settle(std::size_t bytes) {
+  owed_bytes_ -= bytes;
+  if (owed_bytes_ == 0 && bytes != 0) --shared_.owing;
 }
 
 void Connection::on_receipt(std::uint64_t id, std::size_t bytes, bus::Receipt receipt) {
   --unanswered_;
-  owed_bytes_ -= bytes;
+  settle(bytes);
   Counters& counters = shared_.counters;
   switch (receipt.outcome) {
     case bus::Outcome::kStored:
@@ -527,7 +554,10 @@ base::Status ServerImpl::start() {
                            "give a certificate, its key and a token file, or use 127.0.0.1");
   PJ_TRY(listen(address));
   accept();
-  for (unsigned i = 0; i < std::max(o.threads, 1U); ++i) threads_.emplace_back([this] { io_.run(); });
+  for (unsigned i = 0; i < std::max(o.threads, 1U); ++i) {
+    threads_.emplace_back([this] { io_.run(); });
+    ::pthread_setname_np(threads_.back().native_handle(), "wire-io");
+  }
   return base::ok_status();
 }
 
