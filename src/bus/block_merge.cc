@@ -85,6 +85,7 @@ class BlockMerge::Lane {
     codes_.clear();
     valid_.clear();
     constant_ = true;
+    repeats_ = false;
     // Names come again and again; a request does not.
     const bool keep = texts_ != nullptr && !spec.bloom && dictionary_.size() < kKeptTexts;
     if (type_ != ColumnType::kText || keep) return;
@@ -92,6 +93,23 @@ class BlockMerge::Lane {
     dictionary_.clear();
   }
 
+  // All rows so far are those of the lane before, and stored only there.
+  bool repeats() const { return repeats_; }
+  void may_repeat() { repeats_ = true; }
+  // Of the next rows that is not so: takes the first `rows` from there.
+  void part_from(const Lane& before, std::size_t rows) {
+    repeats_ = false;
+    if (rows == 0) return;
+    Column names;
+    names.dictionary = before.dictionary_;
+    const std::uint32_t* const map = codes_of(names).data();
+    const auto null = static_cast<std::uint32_t>(names.dictionary.size());
+    first_.codes.assign(1, map[std::min(before.first_.codes[0], null)]);
+    constant_ = before.constant_;
+    if (constant_) return;
+    std::uint32_t* const to = codes_.extend(rows);
+    for (std::size_t i = 0; i < rows; ++i) to[i] = map[std::min(before.codes_.data()[i], null)];
+  }
   const std::vector<std::string_view>& dictionary() const { return dictionary_; }
   // The values of an int64 column; nullptr if all rows have the same.
   const std::int64_t* ints() const { return constant_ ? nullptr : ints_.data(); }
@@ -132,25 +150,23 @@ class BlockMerge::Lane {
 
   void fill(const std::vector<Run>& runs, std::size_t rows, Column& out) const {
     name(out);
-    const auto pick = [&](const auto& one, const auto& all, auto& into) {
-      if (constant_ ? one.empty() : all.empty()) return into.clear();
+    if (constant_) return fill_constant(rows, out);
+    out.constant = false;
+    const auto pick = [&](const auto& all, auto& into) {
+      if (all.empty()) return into.clear();
       into.resize(rows);
-      if (constant_) return std::fill(into.begin(), into.end(), one[0]);
-      auto* to = into.data();
-      for (const Run& run : runs) {
-        copy_run(all.data() + run.from, run.count, to, into.data() + rows);
-        to += run.count;
-      }
+      copy_runs(all.data(), runs, into.data(), into.data() + rows);
     };
-    pick(first_.ints, ints_, out.ints);
-    pick(first_.doubles, doubles_, out.doubles);
-    pick(first_.bools, bools_, out.bools);
-    pick(first_.codes, codes_, out.codes);
-    pick(first_.valid, valid_, out.valid);
+    pick(ints_, out.ints);
+    pick(doubles_, out.doubles);
+    pick(bools_, out.bools);
+    pick(codes_, out.codes);
+    pick(valid_, out.valid);
   }
   // Of the column that runs have their keys from.
   void fill_keys(const std::vector<Run>& runs, std::size_t rows, Column& out) const {
     name(out);
+    out.constant = false;
     out.codes.resize(rows);
     std::uint32_t* to = out.codes.data();
     for (const Run& run : runs) to = std::fill_n(to, run.count, run.key < kOther ? run.key : kNullCode);
@@ -160,6 +176,37 @@ class BlockMerge::Lane {
   void name(Column& out) const {
     out.type = type_;
     out.dictionary = dictionary_;
+    out.repeats = false;
+  }
+
+  // Nothing to write where the batch before had as many rows of the same value.
+  void fill_constant(std::size_t rows, Column& out) const {
+    const auto fill = [&](const auto& one, auto& into) {
+      if (one.empty()) return into.clear();
+      const bool filled = out.constant && !into.empty() && std::memcmp(into.data(), one.data(), sizeof one[0]) == 0;
+      if (!filled) into.clear();
+      into.resize(rows, one[0]);
+    };
+    fill(first_.ints, out.ints);
+    fill(first_.doubles, out.doubles);
+    fill(first_.bools, out.bools);
+    fill(first_.codes, out.codes);
+    fill(first_.valid, out.valid);
+    out.constant = true;
+  }
+
+  // Runs lie anywhere, and are too short for the processor to foresee the next one.
+  template <class T>
+  static void copy_runs(const T* all, const std::vector<Run>& runs, T* to, const T* end) {
+    constexpr std::size_t kAhead = 8, kLine = 64;
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+      if (i + kAhead < runs.size()) {
+        const auto* const next = reinterpret_cast<const char*>(all + runs[i + kAhead].from);
+        for (std::size_t line = 0; line < 3; ++line) __builtin_prefetch(next + line * kLine);
+      }
+      copy_run(all + runs[i].from, runs[i].count, to, end);
+      to += runs[i].count;
+    }
   }
 
   void become_varying(std::size_t rows) {
@@ -224,7 +271,7 @@ class BlockMerge::Lane {
   }
 
   ColumnType type_ = ColumnType::kInt64;
-  bool constant_ = true;
+  bool constant_ = true, repeats_ = false;
   Column first_;  // the constant: one row
   // Empty while it is constant.
   Values<std::int64_t> ints_;
@@ -239,6 +286,7 @@ class BlockMerge::Lane {
 BlockMerge::BlockMerge(Table table) : table_(table), lanes_(schema_of(table).columns.size()) {
   const TableSchema& schema = schema_of(table);
   key_ = other_ = time_ = lanes_.size();
+  other_names_ = std::make_unique<Lane>();
   if (table == Table::kJoules) {
     key_ = schema.find("request");
     other_ = schema.find("device");
@@ -255,7 +303,13 @@ BlockMerge::~BlockMerge() = default;
 void BlockMerge::clear() {
   rows_ = 0;
   runs_.clear();
-  for (std::size_t i = 0; i < lanes_.size(); ++i) lanes_[i].clear(schema_of(table_).columns[i]);
+  const auto& columns = schema_of(table_).columns;
+  const auto is_text = [&](std::size_t i) { return i != key_ && columns[i].type == ColumnType::kText; };
+  for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    lanes_[i].clear(columns[i]);
+    if (i != 0 && is_text(i) && is_text(i - 1)) lanes_[i].may_repeat();
+  }
+  if (other_ != lanes_.size()) other_names_->clear(columns[other_]);
 }
 
 base::Status BlockMerge::add(const BlockView& block) {
@@ -266,6 +320,10 @@ base::Status BlockMerge::add(const BlockView& block) {
   const std::uint16_t* const order = has_key && !is_sorted_ ? order_.data() : nullptr;
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
     if (i == key_) continue;  // runs have it
+    if (lanes_[i].repeats()) {
+      if (block.repeats_previous(i)) continue;
+      lanes_[i].part_from(lanes_[i - 1], rows_);
+    }
     if (block.is_constant(i)) {
       PJ_TRY(block.read_constant(i, column_, scratch_));
       lanes_[i].add_constant(column_, rows_, block.rows());
@@ -307,7 +365,7 @@ base::Status BlockMerge::read_keys(const BlockView& block) {
   };
   for (std::uint32_t k = 0; k < texts; ++k) add_run(k, code[k]);
   if (other) {
-    const auto& other_code = lanes_[other_].codes_of(other_column_);
+    const auto& other_code = other_names_->codes_of(other_column_);
     for (std::uint32_t k = texts; k < all; ++k) add_run(k, kOther | other_code[k - texts]);
   }
   add_run(all, kNullCode);
@@ -385,7 +443,7 @@ std::vector<std::uint32_t> BlockMerge::place_of_keys() const {
   }
   const auto texts = static_cast<std::uint32_t>(place.size());
   if (other_ != lanes_.size()) {
-    for (const auto p : places_of(lanes_[other_].dictionary())) place.push_back(texts + p);
+    for (const auto p : places_of(other_names_->dictionary())) place.push_back(texts + p);
   }
   place.push_back(static_cast<std::uint32_t>(place.size()));
   return place;
@@ -411,6 +469,9 @@ void BlockMerge::fill_batch(const std::vector<Run>& runs, std::size_t rows) {
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
     if (i == key_) {
       lanes_[i].fill_keys(runs, rows, batch_.columns[i]);
+    } else if (lanes_[i].repeats()) {
+      batch_.columns[i] = batch_.columns[i - 1];
+      batch_.columns[i].repeats = true;
     } else {
       lanes_[i].fill(runs, rows, batch_.columns[i]);
     }

@@ -54,6 +54,7 @@ class BlockMerge {
   std::size_t key_ = 0, other_ = 0, time_ = 0;  // columns; the number of columns: none
   std::size_t rows_ = 0;
   std::vector<Lane> lanes_;
+  std::unique_ptr<Lane> other_names_;  // texts of the other column that are keys
   std::vector<Run> runs_;
   // Of the block being added:
   BlockScratch scratch_;
