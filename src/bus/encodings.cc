@@ -200,7 +200,53 @@ bool decode_block(ByteReader& in, std::uint64_t& value, std::span<std::int64_t> 
   return true;
 }
 
+// Eight words of eight bytes, turned so that word i has the bytes i.
+[[gnu::always_inline]] inline void turn(std::array<std::uint64_t, 8>& w) {
+  const auto swap = [&w](std::size_t i, std::size_t j, unsigned shift, std::uint64_t mask) {
+    const std::uint64_t differs = (w[i] >> shift ^ w[j]) & mask;
+    w[j] ^= differs;
+    w[i] ^= differs << shift;
+  };
+  for (std::size_t i = 0; i < 4; ++i) swap(i, i + 4, 32, 0x00000000FFFFFFFF);
+  for (const std::size_t i : {0U, 1U, 4U, 5U}) swap(i, i + 2, 16, 0x0000FFFF0000FFFF);
+  for (const std::size_t i : {0U, 2U, 4U, 6U}) swap(i, i + 1, 8, 0x00FF00FF00FF00FF);
+}
+
 }  // namespace
+
+void encode_planes(std::span<const std::uint64_t> values, std::string& out) {
+  const std::size_t n = values.size(), at = out.size();
+  out.resize(at + 8 * n);
+  char* const to = out.data() + at;
+  std::array<std::uint64_t, 8> words;
+  std::size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    std::copy_n(values.data() + i, 8, words.begin());
+    turn(words);
+    for (std::size_t b = 0; b < 8; ++b) std::memcpy(to + b * n + i, &words[b], 8);
+  }
+  for (; i < n; ++i) {
+    for (std::size_t b = 0; b < 8; ++b) to[b * n + i] = static_cast<char>(values[i] >> (8 * b));
+  }
+}
+
+void decode_planes(std::string_view bytes, std::span<std::uint64_t> out) {
+  const std::size_t n = out.size();
+  const char* const from = bytes.data();
+  std::array<std::uint64_t, 8> words;
+  std::size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    for (std::size_t b = 0; b < 8; ++b) std::memcpy(&words[b], from + b * n + i, 8);
+    turn(words);
+    std::copy_n(words.begin(), 8, out.data() + i);
+  }
+  for (; i < n; ++i) {
+    std::uint64_t value = 0;
+    for (std::size_t b = 0; b < 8; ++b)
+      value |= static_cast<std::uint64_t>(static_cast<std::uint8_t>(from[b * n + i])) << (8 * b);
+    out[i] = value;
+  }
+}
 
 unsigned bit_width_of(std::uint32_t largest) {
   return std::max(1U, static_cast<unsigned>(std::bit_width(largest)));
@@ -227,6 +273,10 @@ void encode_hybrid(std::span<const std::uint32_t> values, unsigned width, std::s
     literals_from = at = end;
   }
   put_literals(values.subspan(literals_from), width, out);
+}
+
+void encode_packed(std::span<const std::uint32_t> values, unsigned width, std::string& out) {
+  put_literals(values, width, out);
 }
 
 bool decode_hybrid(ByteReader& in, unsigned width, std::span<std::uint32_t> out) {
