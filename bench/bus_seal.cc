@@ -1,8 +1,10 @@
-// Processor time per event that sealing takes, from encoded blocks to row groups in memory, and the bytes of each column.
+// Processor time per event that sealing takes, from encoded blocks to row groups in memory, and the bytes of
+// each column.
 //   bus_seal [--events N] [--seed S] [--rounds N] [--threads 1|2] [--columns]
-// The stream of bench/bus/generator.hpp, `joules` and `samples`. With two threads each seals the whole stream: the time
-// per event of each should stay. The least of the rounds counts. Every group of the last round is opened, checked, and its
-// rows and energies compared. Exit status: 0 equal, 1 a difference, 2 for a bad command line.
+// The stream of bench/bus/generator.hpp, `joules` and `samples`. With two threads each seals the whole
+// stream: the time per event of each should stay. The least of the rounds counts. Every group of the last
+// round is opened, checked, and its rows and energies compared. Exit status: 0 equal, 1 a difference, 2 for a
+// bad command line.
 #include <algorithm>
 #include <array>
 #include <cstdio>
@@ -75,9 +77,28 @@ Blocks make_blocks(const bench::GeneratorOptions& options) {
   return out;
 }
 
+// Adds what encoding each column takes: with the time column, less the time column alone.
+void time_columns(const bus::TableSchema& schema, const bus::Batch& batch, std::vector<double>& seconds) {
+  seconds.resize(schema.columns.size());
+  const auto time_of = [&](std::size_t i, bool alone) {
+    const std::vector<bus::ColumnSpec> specs{schema.columns[schema.time_column], schema.columns[i]};
+    bus::Batch part;
+    part.rows = batch.rows;
+    part.columns = {batch.columns[schema.time_column], batch.columns[i]};
+    part.columns[0].constant = true;
+    std::fill(part.columns[0].ints.begin(), part.columns[0].ints.end(), part.columns[0].ints[0]);
+    part.columns[1].repeats = false;
+    if (alone) part.columns.pop_back();
+    const double before = thread_seconds();
+    (void)bus::encode_row_group({schema.name, std::span(specs).first(part.columns.size()), 0}, part).ok();
+    return thread_seconds() - before;
+  };
+  for (std::size_t i = 0; i < seconds.size(); ++i) seconds[i] += time_of(i, false) - time_of(i, true);
+}
+
 // What seal_blocks does, without the file.
 Sealed seal(bus::Table table, const std::vector<std::string>& blocks,
-            std::vector<bus::EncodedGroup>* keep = nullptr) {
+            std::vector<bus::EncodedGroup>* keep = nullptr, std::vector<double>* column_seconds = nullptr) {
   const bus::EngineOptions options;
   const auto& schema = bus::schema_of(table);
   Sealed out;
@@ -104,6 +125,8 @@ Sealed seal(bus::Table table, const std::vector<std::string>& blocks,
     lap(out.seconds.add);
     const auto done = merge.for_each_batch(options.group_rows, [&](const bus::Batch& batch) -> base::Status {
       lap(out.seconds.batch);
+      if (column_seconds != nullptr) time_columns(schema, batch, *column_seconds);
+      before = thread_seconds();
       PJ_ASSIGN(auto group, bus::encode_row_group(schema, batch, options.encoding));
       lap(out.seconds.encode);
       out.rows += batch.rows;
@@ -145,15 +168,16 @@ std::vector<Round> run_rounds(const Blocks& blocks, std::size_t threads, int rou
   return best;
 }
 
-void print(const char* name, const Sealed& s, const bus::TableSchema& schema, bool columns) {
+void print(const char* name, const Sealed& s, const bus::TableSchema& schema,
+           const std::vector<double>& seconds) {
   const auto rows = static_cast<double>(s.rows);
   std::printf("%-8s %6.1f ns/row (add %.1f, sort and gather %.1f, encode %.1f), %.3f bytes/row\n", name,
               s.seconds.all() / rows * 1e9, s.seconds.add / rows * 1e9, s.seconds.batch / rows * 1e9,
               s.seconds.encode / rows * 1e9, static_cast<double>(s.bytes) / rows);
-  if (!columns) return;
+  if (seconds.empty()) return;
   for (std::size_t i = 0; i < schema.columns.size(); ++i)
-    std::printf("  %-16s %7.2f bits/row\n", std::string(schema.columns[i].name).c_str(),
-                static_cast<double>(8 * s.column_bytes[i]) / rows);
+    std::printf("  %-16s %7.2f bits/row %6.2f ns/row\n", std::string(schema.columns[i].name).c_str(),
+                static_cast<double>(8 * s.column_bytes[i]) / rows, seconds[i] / rows * 1e9);
   std::printf("  %-16s %7.2f bits/row\n", "Bloom filters", static_cast<double>(8 * s.other_bytes) / rows);
 }
 
@@ -217,14 +241,19 @@ int main(int argc, char** argv) {
   }
   const Blocks blocks = make_blocks(o.stream);
   const auto rounds = run_rounds(blocks, o.threads, o.rounds);
-  const Round& best = *std::max_element(rounds.begin(), rounds.end(), [](const Round& a, const Round& b) {
-    return a.seconds() < b.seconds();
-  });
-  print("joules", best.joules, bus::schema_of(bus::Table::kJoules), o.columns);
-  print("samples", best.samples, bus::schema_of(bus::Table::kSamples), o.columns);
+  const Round& best = *std::max_element(
+      rounds.begin(), rounds.end(), [](const Round& a, const Round& b) { return a.seconds() < b.seconds(); });
+  std::vector<double> joules, samples;
+  if (o.columns) {
+    seal(bus::Table::kJoules, blocks.joules, nullptr, &joules);
+    seal(bus::Table::kSamples, blocks.samples, nullptr, &samples);
+  }
+  print("joules", best.joules, bus::schema_of(bus::Table::kJoules), joules);
+  print("samples", best.samples, bus::schema_of(bus::Table::kSamples), samples);
   const auto events = static_cast<double>(best.joules.rows + best.samples.rows);
-  std::printf("events   %6.1f ns each on each of %zu threads, %.3f bytes each\n", best.seconds() / events * 1e9,
-              o.threads, static_cast<double>(best.joules.bytes + best.samples.bytes) / events);
+  std::printf("events   %6.1f ns each on each of %zu threads, %.3f bytes each\n",
+              best.seconds() / events * 1e9, o.threads,
+              static_cast<double>(best.joules.bytes + best.samples.bytes) / events);
   if (!reads_back(blocks)) return std::printf("read back differently\n"), 1;
   return 0;
 }

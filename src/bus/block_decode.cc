@@ -308,8 +308,8 @@ base::Status BlockView::load_directory(std::size_t header_bytes) {
 
 namespace {
 
-// A column of this type, whose memory is kept. Its own values are written over: emptied, they would be filled with zeros
-// first.
+// A column of this type, whose memory is kept. Its own values are written over: emptied, they would be filled
+// with zeros first.
 void clear(Column& c, ColumnType type) {
   c.type = type;
   if (type != ColumnType::kInt64) c.ints.clear();
@@ -334,8 +334,9 @@ bool BlockView::repeats_previous(std::size_t index) const {
     return false;
   if (columns[index].nullable != columns[index - 1].nullable) return false;
   const ColumnEntry &a = columns_[index - 1], &b = columns_[index];
-  const bool alike = a.encoding == b.encoding && a.width == b.width && a.nulls == b.nulls && a.bytes == b.bytes &&
-                     a.dictionary == b.dictionary && a.exceptions == b.exceptions && a.checksum == b.checksum;
+  const bool alike = a.encoding == b.encoding && a.width == b.width && a.nulls == b.nulls &&
+                     a.bytes == b.bytes && a.dictionary == b.dictionary && a.exceptions == b.exceptions &&
+                     a.checksum == b.checksum;
   return alike && bytes_.substr(a.offset, a.bytes) == bytes_.substr(b.offset, b.bytes);
 }
 

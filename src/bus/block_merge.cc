@@ -18,17 +18,15 @@ constexpr std::uint32_t kOther = std::uint32_t{1} << 31;
 // Texts that stay known from one merge to the next.
 constexpr std::uint32_t kKeptTexts = 1 << 16;
 
-// place[i]: where text i stands among all of them.
-std::vector<std::uint32_t> places_of(const std::vector<std::string_view>& texts) {
-  std::vector<std::uint32_t> order(texts.size()), place(texts.size());
-  std::iota(order.begin(), order.end(), 0U);
-  sort_by_text(texts, order);
+// place[order[i]] = i.
+std::vector<std::uint32_t> places_in(const std::vector<std::uint32_t>& order) {
+  std::vector<std::uint32_t> place(order.size());
   for (std::uint32_t i = 0; i < order.size(); ++i) place[order[i]] = i;
   return place;
 }
 
-// Values behind one another, in memory that is kept and not filled with zeros. A little more of it than values, for copies
-// in steps.
+// Values behind one another, in memory that is kept and not filled with zeros. A little more of it than
+// values, for copies in steps.
 template <class T>
 class Values {
  public:
@@ -61,7 +59,8 @@ class Values {
   std::size_t size_ = 0, room_ = 0;
 };
 
-// Runs are short: copied in steps of 32 bytes, of which the last may write more than the run, where the next one follows.
+// Runs are short: copied in steps of 32 bytes, of which the last may write more than the run, where the next
+// one follows.
 template <class T>
 void copy_run(const T* from, std::size_t n, T* to, const T* end) {
   constexpr std::size_t kStep = Values<T>::kStep, kShort = 16 * kStep;
@@ -91,6 +90,7 @@ class BlockMerge::Lane {
     if (type_ != ColumnType::kText || keep) return;
     texts_ = std::make_unique<base::SymbolTable>();
     dictionary_.clear();
+    order_.clear();
   }
 
   // All rows so far are those of the lane before, and stored only there.
@@ -111,6 +111,14 @@ class BlockMerge::Lane {
     for (std::size_t i = 0; i < rows; ++i) to[i] = map[std::min(before.codes_.data()[i], null)];
   }
   const std::vector<std::string_view>& dictionary() const { return dictionary_; }
+  // Places in the dictionary in the order of their texts.
+  const std::vector<std::uint32_t>& order() {
+    if (order_.size() == dictionary_.size()) return order_;
+    order_.resize(dictionary_.size());
+    std::iota(order_.begin(), order_.end(), 0U);
+    sort_by_text(dictionary_, order_);
+    return order_;
+  }
   // The values of an int64 column; nullptr if all rows have the same.
   const std::int64_t* ints() const { return constant_ ? nullptr : ints_.data(); }
 
@@ -176,6 +184,7 @@ class BlockMerge::Lane {
   void name(Column& out) const {
     out.type = type_;
     out.dictionary = dictionary_;
+    out.order = order_;
     out.repeats = false;
   }
 
@@ -183,7 +192,8 @@ class BlockMerge::Lane {
   void fill_constant(std::size_t rows, Column& out) const {
     const auto fill = [&](const auto& one, auto& into) {
       if (one.empty()) return into.clear();
-      const bool filled = out.constant && !into.empty() && std::memcmp(into.data(), one.data(), sizeof one[0]) == 0;
+      const bool filled =
+          out.constant && !into.empty() && std::memcmp(into.data(), one.data(), sizeof one[0]) == 0;
       if (!filled) into.clear();
       into.resize(rows, one[0]);
     };
@@ -280,7 +290,7 @@ class BlockMerge::Lane {
   Values<std::uint32_t> codes_;
   std::unique_ptr<base::SymbolTable> texts_;
   std::vector<std::string_view> dictionary_;
-  std::vector<std::uint32_t> code_of_;
+  std::vector<std::uint32_t> order_, code_of_;
 };
 
 BlockMerge::BlockMerge(Table table) : table_(table), lanes_(schema_of(table).columns.size()) {
@@ -316,7 +326,8 @@ base::Status BlockMerge::add(const BlockView& block) {
   PJ_CHECK(block.table() == table_);
   const bool has_key = key_ != lanes_.size();
   if (has_key) PJ_TRY(read_keys(block));
-  if (!has_key) runs_.push_back({static_cast<std::uint32_t>(rows_), static_cast<std::uint32_t>(block.rows()), 0});
+  if (!has_key)
+    runs_.push_back({static_cast<std::uint32_t>(rows_), static_cast<std::uint32_t>(block.rows()), 0});
   const std::uint16_t* const order = has_key && !is_sorted_ ? order_.data() : nullptr;
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
     if (i == key_) continue;  // runs have it
@@ -349,7 +360,7 @@ base::Status BlockMerge::read_keys(const BlockView& block) {
   keys_.resize(codes.size());
   if (other) {
     for (std::size_t i = 0; i < codes.size(); ++i)
-      keys_[i] = codes[i] != kNullCode ? codes[i] : std::min(texts + other_column_.codes[i], all);
+      keys_[i] = codes[i] != kNullCode ? codes[i] : texts + std::min(other_column_.codes[i], all - texts);
   } else {
     for (std::size_t i = 0; i < codes.size(); ++i) keys_[i] = std::min(codes[i], all);
   }
@@ -409,15 +420,12 @@ std::int64_t BlockMerge::usual_step(const std::int64_t* times) const {
 }
 
 // Requests in their chain; those that begin together by name.
-std::vector<std::uint32_t> BlockMerge::requests_in_order() const {
-  const auto& texts = lanes_[key_].dictionary();
-  std::vector<std::uint32_t> by_name(texts.size());
-  std::iota(by_name.begin(), by_name.end(), 0U);
-  sort_by_text(texts, by_name);
+std::vector<std::uint32_t> BlockMerge::requests_in_order() {
+  const auto& by_name = lanes_[key_].order();
   const std::int64_t* const times = lanes_[time_].ints();
   if (times == nullptr) return by_name;
-  std::vector<TimeSpan> span_of(texts.size()), spans;
-  std::vector<std::uint8_t> has_begun(texts.size(), 0);
+  std::vector<TimeSpan> span_of(by_name.size()), spans;
+  std::vector<std::uint8_t> has_begun(by_name.size(), 0);
   for (const Run& run : runs_) {
     if (run.key >= kOther) continue;
     TimeSpan& span = span_of[run.key];
@@ -432,18 +440,11 @@ std::vector<std::uint32_t> BlockMerge::requests_in_order() const {
 }
 
 // By key: texts of the key column, of the other one, NULL.
-std::vector<std::uint32_t> BlockMerge::place_of_keys() const {
-  std::vector<std::uint32_t> place;
-  if (table_ == Table::kJoules) {
-    const auto order = requests_in_order();
-    place.resize(order.size());
-    for (std::uint32_t i = 0; i < order.size(); ++i) place[order[i]] = i;
-  } else {
-    place = places_of(lanes_[key_].dictionary());
-  }
+std::vector<std::uint32_t> BlockMerge::place_of_keys() {
+  auto place = places_in(table_ == Table::kJoules ? requests_in_order() : lanes_[key_].order());
   const auto texts = static_cast<std::uint32_t>(place.size());
   if (other_ != lanes_.size()) {
-    for (const auto p : places_of(other_names_->dictionary())) place.push_back(texts + p);
+    for (const auto p : places_in(other_names_->order())) place.push_back(texts + p);
   }
   place.push_back(static_cast<std::uint32_t>(place.size()));
   return place;
@@ -482,6 +483,7 @@ base::Status BlockMerge::for_each_batch(std::size_t batch_rows,
                                         const std::function<base::Status(const Batch&)>& on_batch) {
   if (key_ != lanes_.size()) sort_runs();
   batch_.columns.resize(lanes_.size());
+  for (Lane& lane : lanes_) lane.order();
   std::vector<Run> runs;
   std::size_t rows = 0;
   for (Run run : runs_) {

@@ -53,7 +53,9 @@ struct Column {
   // What whoever filled the column knows, so that the writer need not look; false where it is not known.
   bool all_used = false;  // every entry of the dictionary is in some row
   bool constant = false;  // all rows are the same
-  bool repeats = false;   // text: all rows and the dictionary are those of the column before
+  std::vector<std::uint32_t>
+      order;             // text: all places of the dictionary in the order of their texts, no two the same
+  bool repeats = false;  // text: all rows and the dictionary are those of the column before
   std::shared_ptr<const std::string> arena;
 
   bool is_null(std::size_t row) const {

@@ -131,13 +131,26 @@ BlockShape shape_plain(const std::int64_t* v, std::size_t n, std::int64_t* delta
 }
 #endif
 
+#ifdef __x86_64__
+bool has_avx2() {
+  static const bool has = __builtin_cpu_supports("avx2") != 0;
+  return has;
+}
+#endif
+
 using ShapeOf = BlockShape (*)(const std::int64_t*, std::size_t, std::int64_t*);
 ShapeOf best_shape_of() {
 #ifdef __x86_64__
-  static const bool has_avx2 = __builtin_cpu_supports("avx2") != 0;
-  if (has_avx2) return shape_avx2;
+  if (has_avx2()) return shape_avx2;
 #endif
   return shape_plain;
+}
+
+void put_delta_head(std::int64_t first, std::size_t count, std::string& out) {
+  put_varint(out, kBlock);
+  put_varint(out, kMiniblocks);
+  put_varint(out, count);
+  put_varint(out, zigzag(first));
 }
 
 // Appends the header of a block.
@@ -275,6 +288,25 @@ void encode_hybrid(std::span<const std::uint32_t> values, unsigned width, std::s
   put_literals(values.subspan(literals_from), width, out);
 }
 
+void encode_hybrid_runs(std::span<const ValueRun> runs, unsigned width, std::string& out) {
+  // Literals come in groups of 8, so a run begins where a group would begin that is all of it.
+  std::vector<std::uint32_t> literals;
+  for (ValueRun run : runs) {
+    const auto fill = static_cast<std::uint32_t>((8 - literals.size() % 8) % 8);
+    const std::uint32_t first = std::min(run.count, fill);
+    literals.insert(literals.end(), first, run.value);
+    run.count -= first;
+    if (run.count < 8) {
+      literals.insert(literals.end(), run.count, run.value);
+      continue;
+    }
+    put_literals(literals, width, out);
+    literals.clear();
+    encode_hybrid_run(run.value, run.count, width, out);
+  }
+  put_literals(literals, width, out);
+}
+
 void encode_packed(std::span<const std::uint32_t> values, unsigned width, std::string& out) {
   put_literals(values, width, out);
 }
@@ -292,11 +324,13 @@ bool decode_hybrid(ByteReader& in, unsigned width, std::span<std::uint32_t> out)
   return in.left() == 0;
 }
 
+void encode_delta_constant(std::int64_t value, std::size_t count, std::string& out) {
+  put_delta_head(value, count, out);
+  put_constant(count, out);
+}
+
 std::pair<std::int64_t, std::int64_t> encode_delta(std::span<const std::int64_t> values, std::string& out) {
-  put_varint(out, kBlock);
-  put_varint(out, kMiniblocks);
-  put_varint(out, values.size());
-  put_varint(out, zigzag(values.empty() ? 0 : values[0]));
+  put_delta_head(values.empty() ? 0 : values[0], values.size(), out);
   if (values.empty()) return {};
   std::pair bounds{values[0], values[0]};
   // Nearly every column of times and figures is one value for a page, which memory tells as fast as it is

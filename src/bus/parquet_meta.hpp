@@ -14,7 +14,13 @@
 namespace perjoule::bus {
 
 enum class ParquetType : std::int32_t { kBoolean = 0, kInt64 = 2, kDouble = 5, kByteArray = 6 };
-enum class Encoding : std::int32_t { kPlain = 0, kRle = 3, kDelta = 5, kRleDictionary = 8, kByteStreamSplit = 9 };
+enum class Encoding : std::int32_t {
+  kPlain = 0,
+  kRle = 3,
+  kDelta = 5,
+  kRleDictionary = 8,
+  kByteStreamSplit = 9
+};
 enum class PageType : std::int32_t { kDictionary = 2, kDataV2 = 3 };
 
 ParquetType parquet_type_of(ColumnType type);

@@ -7,6 +7,7 @@
 #include "base/assert.hpp"
 #include "bus/bloom.hpp"
 #include "bus/encodings.hpp"
+#include "bus/query_kernels.hpp"
 #include "bus/text_order.hpp"
 #include "bus/utf8.hpp"
 #include "bus/zstd_frames.hpp"
@@ -25,6 +26,7 @@ struct EncoderMemory {
   FrameMaker frames;
   std::vector<std::uint32_t> rank, codes, used;
   std::vector<std::uint8_t> is_used;
+  std::vector<ValueRun> runs, page_runs, level_runs;
   std::vector<std::string_view> sorted;
   std::vector<std::int64_t> ints;
   std::vector<std::uint64_t> words;
@@ -150,8 +152,9 @@ class GroupEncoder {
   // Sorts the texts in use; rank_[code] is the text's place, equal texts share one.
   base::Status dictionary(const ColumnSpec& spec, const Column& column, ChunkMeta& meta) {
     const auto& texts = column.dictionary;
+    find_runs(column);
     used_codes(column);
-    const bool distinct = sort_by_text(texts, used_);
+    const bool distinct = !column.order.empty() || sort_by_text(texts, used_);
     // The entry after the last stands for NULL, so that the loops over rows need not ask.
     rank_.assign(texts.size() + 1, 0);
     sorted_.clear();
@@ -196,17 +199,43 @@ class GroupEncoder {
     const auto n = static_cast<std::uint32_t>(column.dictionary.size());
     used_.clear();
     if (!column.all_used) mark_used(column);
+    PJ_CHECK(column.order.empty() || column.order.size() == n);
     for (std::uint32_t i = 0; i < n; ++i) {
-      if (column.all_used || is_used_[i] != 0) used_.push_back(i);
+      const std::uint32_t code = column.order.empty() ? i : column.order[i];
+      if (column.all_used || is_used_[code] != 0) used_.push_back(code);
     }
+  }
+
+  // The column's runs, if its rows mostly come in runs: they then stand for the rows.
+  void find_runs(const Column& column) {
+    constexpr std::size_t kRows = 4096, kShortest = 6;
+    const auto& codes = column.codes;
+    has_runs_ = true;
+    runs_.clear();
+    next_run_ = run_done_ = 0;
+    if (column.constant) return runs_.push_back({codes[0], static_cast<std::uint32_t>(codes.size())});
+    for (std::size_t i = 0; i < codes.size();) {
+      const std::size_t from = i;
+      const std::uint32_t code = codes[i++];
+      while (i + 8 <= codes.size() && is_all(codes.data() + i, code)) i += 8;
+      while (i < codes.size() && codes[i] == code) ++i;
+      runs_.push_back({code, static_cast<std::uint32_t>(i - from)});
+      has_runs_ = i < kRows || runs_.size() * kShortest <= i;
+      if (!has_runs_) return;
+    }
+  }
+  static bool is_all(const std::uint32_t* codes, std::uint32_t code) {
+    std::uint32_t differs = 0;
+    for (std::size_t k = 0; k < 8; ++k) differs |= codes[k] ^ code;
+    return differs == 0;
   }
   void mark_used(const Column& column) {
     const auto n = static_cast<std::uint32_t>(column.dictionary.size());
     // The place after the last is for NULL. Whole stretches of one code are common, and quickly told apart.
     constexpr std::size_t kStretch = 64;
     is_used_.assign(n + 1, 0);
-    if (column.constant) {
-      is_used_[std::min(column.codes[0], n)] = 1;
+    if (has_runs_) {
+      for (const auto& run : runs_) is_used_[std::min(run.value, n)] = 1;
       return;
     }
     for (std::size_t from = 0; from < column.codes.size(); from += kStretch) {
@@ -234,9 +263,9 @@ class GroupEncoder {
     header.encoding = meta.encoding;
     header.level_bytes = static_cast<std::int32_t>(levels_.size());
     header.raw_bytes = static_cast<std::int32_t>(levels_.size() + values_.size());
-    const std::string_view packed =
-        meta.encoding == Encoding::kByteStreamSplit ? split_frame(rows.size() - static_cast<std::size_t>(info.nulls))
-                                                    : compress_if_worth(values_);
+    const std::string_view packed = meta.encoding == Encoding::kByteStreamSplit
+                                        ? split_frame(rows.size() - static_cast<std::size_t>(info.nulls))
+                                        : compress_if_worth(values_);
     header.compressed = !packed.empty();
 
     info.offset = static_cast<std::int64_t>(out_.bytes.size());
@@ -248,9 +277,9 @@ class GroupEncoder {
 
   static bool is_worth(std::size_t packed, std::size_t raw) { return packed < raw - raw / 16; }
 
-  // The values' zstd frame, or nothing where it does not save a sixteenth: such values are stored as they are, and readers
-  // need not inflate them. The first 64 KiB of a chunk tell for all its pages whether they shrink at all, and whether
-  // matches are worth looking for.
+  // The values' zstd frame, or nothing where it does not save a sixteenth: such values are stored as they
+  // are, and readers need not inflate them. The first 64 KiB of a chunk tell for all its pages whether they
+  // shrink at all, and whether matches are worth looking for.
   std::string_view compress_if_worth(std::string_view values) {
     constexpr std::size_t kTrial = 1 << 16, kTelling = 1 << 12, kFrame = 16;
     if (values.size() < kFrame || frame_ == Frame::kStored) return {};
@@ -271,7 +300,8 @@ class GroupEncoder {
   // values_ are `count` numbers byte by byte: equal places are counted together.
   std::string_view split_frame(std::size_t count) {
     if (count == 0) return {};
-    const std::string_view packed = memory_.frames.of_literals(values_, std::min(count, FrameMaker::kMaxPart));
+    const std::string_view packed =
+        memory_.frames.of_literals(values_, std::min(count, FrameMaker::kMaxPart));
     return is_worth(packed.size(), values_.size()) ? packed : std::string_view{};
   }
 
@@ -308,6 +338,11 @@ class GroupEncoder {
       all = ints_;
     }
     info.nulls = static_cast<std::int64_t>(rows.size() - all.size());
+    if (column.constant && column.valid.empty()) {
+      encode_delta_constant(all[0], all.size(), values_);
+      info.bounds = {true, raw_bytes(all[0]), raw_bytes(all[0])};
+      return;
+    }
     const std::span words(reinterpret_cast<const std::uint64_t*>(all.data()), all.size());
     if (numbers_ != Numbers::kSplit) {
       const auto [lo, hi] = encode_delta(all, values_);
@@ -315,8 +350,8 @@ class GroupEncoder {
       if (!is_split(words, values_.size(), meta)) return;
       values_.clear();
     } else if (!all.empty()) {
-      const auto [lo, hi] = std::minmax_element(all.begin(), all.end());
-      info.bounds = {true, raw_bytes(*lo), raw_bytes(*hi)};
+      const auto [lo, hi] = bounds_of(all);
+      info.bounds = {true, raw_bytes(lo), raw_bytes(hi)};
     }
     encode_planes(words, values_);
   }
@@ -344,9 +379,9 @@ class GroupEncoder {
     encode_planes(words_, values_);
   }
 
-  // Whether numbers are stored byte by byte: decided on the first page with enough of them, for the whole chunk. Such a
-  // page is worth a fifteenth less bytes, since it takes longer to make. `delta_bytes`: what these take as differences;
-  // 0: compare with a frame of the values as they are.
+  // Whether numbers are stored byte by byte: decided on the first page with enough of them, for the whole
+  // chunk. Such a page is worth a fifteenth less bytes, since it takes longer to make. `delta_bytes`: what
+  // these take as differences; 0: compare with a frame of the values as they are.
   bool is_split(std::span<const std::uint64_t> words, std::size_t delta_bytes, ChunkMeta& meta) {
     constexpr std::size_t kEnough = 1024, kSample = 1 << 13, kSmall = 2;
     if (numbers_ != Numbers::kUnknown) return numbers_ == Numbers::kSplit;
@@ -364,7 +399,8 @@ class GroupEncoder {
     planes_.clear();
     encode_planes(sample, planes_);
     const std::size_t split = memory_.frames.of_literals(planes_, sample.size()).size();
-    if (split >= usual - usual / 16) return false;
+    // Against differences it must be worth its time; a frame of matches takes longer than this one.
+    if (split >= (delta_bytes != 0 ? usual - usual / 16 : usual + usual / 4)) return false;
     numbers_ = Numbers::kSplit;
     meta.encoding = Encoding::kByteStreamSplit;
     return true;
@@ -390,35 +426,56 @@ class GroupEncoder {
   }
 
   void encode_codes(const Column& column, Range rows, PageMeta& info) {
-    const std::uint32_t* codes = column.codes.data() + rows.from;
     values_.push_back(static_cast<char>(width_));
-    const bool constant = column.constant || std::equal(codes + 1, codes + rows.size(), codes);
-    if (constant && codes[0] == kNullCode) {
-      info.nulls = static_cast<std::int64_t>(rows.size());
-      return;
-    }
     std::uint32_t lo = UINT32_MAX, hi = 0;
-    if (constant) {
-      lo = hi = rank_[codes[0]];
-      encode_hybrid_run(lo, rows.size(), width_, values_);
+    if (has_runs_) {
+      info.nulls = rank_runs(rows.size(), lo, hi);
+      encode_hybrid_runs(page_runs_, width_, values_);
+      if (page_runs_.empty()) values_.resize(1);
     } else {
-      rank_page(codes, rows.size(), lo, hi);
+      rank_page(column.codes.data() + rows.from, rows.size(), lo, hi);
       info.nulls = static_cast<std::int64_t>(rows.size() - codes_.size());
-      if (codes_form_ == Codes::kUnknown) codes_form_ = form_of_codes();
-      if (codes_form_ == Codes::kRuns) {
-        encode_hybrid(codes_, width_, values_);
-      } else {
-        const unsigned width = whole_width();
-        values_.back() = static_cast<char>(width);
-        encode_packed(codes_, width, values_);
-      }
+      encode_codes_of_page();
     }
+    if (info.nulls == static_cast<std::int64_t>(rows.size())) return;
     const bool known = sorted_[lo].size() <= kMaxBoundBytes && sorted_[hi].size() <= kMaxBoundBytes;
     if (known) info.bounds = {true, std::string(sorted_[lo]), std::string(sorted_[hi])};
   }
 
-  // Runs, or every code by itself: then bytes have the same meaning throughout, which a frame makes more of than runs
-  // spare.
+  void encode_codes_of_page() {
+    if (codes_form_ == Codes::kUnknown) codes_form_ = form_of_codes();
+    if (codes_form_ == Codes::kRuns) return encode_hybrid(codes_, width_, values_);
+    const unsigned width = whole_width();
+    values_.back() = static_cast<char>(width);
+    encode_packed(codes_, width, values_);
+  }
+
+  // The next `n` rows of runs_: their texts' places into page_runs_, whether they are NULL into level_runs_.
+  // Gives the number of NULLs.
+  std::int64_t rank_runs(std::size_t n, std::uint32_t& lo, std::uint32_t& hi) {
+    page_runs_.clear();
+    level_runs_.clear();
+    std::size_t nulls = 0;
+    while (n != 0) {
+      const auto& run = runs_[next_run_];
+      const auto count = static_cast<std::uint32_t>(std::min<std::size_t>(n, run.count - run_done_));
+      run_done_ += count;
+      n -= count;
+      if (run_done_ == run.count) ++next_run_, run_done_ = 0;
+      const bool null = run.value == kNullCode;
+      level_runs_.push_back({null ? 0U : 1U, count});
+      nulls += null ? count : 0;
+      if (null) continue;
+      const std::uint32_t rank = rank_[run.value];
+      lo = std::min(lo, rank);
+      hi = std::max(hi, rank);
+      page_runs_.push_back({rank, count});
+    }
+    return static_cast<std::int64_t>(nulls);
+  }
+
+  // Runs, or every code by itself: then bytes have the same meaning throughout, which a frame makes more of
+  // than runs spare.
   Codes form_of_codes() const {
     constexpr std::size_t kSample = 1 << 13, kGroup = 8;
     const std::size_t groups = std::min(kSample, codes_.size()) / kGroup;
@@ -468,6 +525,7 @@ class GroupEncoder {
   void encode_levels(const Column& column, Range rows, std::int64_t nulls) {
     const auto n = static_cast<std::int64_t>(rows.size());
     if (nulls == 0 || nulls == n) return encode_hybrid_run(nulls == 0 ? 1 : 0, rows.size(), 1, levels_);
+    if (column.type == ColumnType::kText && has_runs_) return encode_hybrid_runs(level_runs_, 1, levels_);
     codes_.resize(rows.size());
     if (column.type == ColumnType::kText) {
       for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -520,10 +578,18 @@ class GroupEncoder {
   EncoderMemory& memory_ = EncoderMemory::of_this_thread();
   std::vector<std::uint32_t>&rank_ = memory_.rank, &codes_ = memory_.codes, &used_ = memory_.used;
   std::vector<std::uint8_t>& is_used_ = memory_.is_used;
+  // Of a text column: all rows as runs, where has_runs_; those before next_run_, and run_done_ rows of it,
+  // are encoded.
+  std::vector<ValueRun>&runs_ = memory_.runs, &page_runs_ = memory_.page_runs,
+  &level_runs_ = memory_.level_runs;
+  bool has_runs_ = false;
+  std::size_t next_run_ = 0;
+  std::uint32_t run_done_ = 0;
   std::vector<std::string_view>& sorted_ = memory_.sorted;
   std::vector<std::int64_t>& ints_ = memory_.ints;
   std::vector<std::uint64_t>& words_ = memory_.words;
-  std::string &levels_ = memory_.levels, &values_ = memory_.values, &planes_ = memory_.planes, &blooms_ = memory_.blooms;
+  std::string &levels_ = memory_.levels, &values_ = memory_.values, &planes_ = memory_.planes,
+              &blooms_ = memory_.blooms;
 };
 
 void shift(GroupMeta& group, std::int64_t by) {

@@ -1,4 +1,5 @@
-// ZSTD_compressSequences belongs to the part of the library that may change; every libzstd since 1.5.0 has it in this form.
+// ZSTD_compressSequences belongs to the part of the library that may change; every libzstd since 1.5.0 has it
+// in this form.
 #define ZSTD_STATIC_LINKING_ONLY
 #include "bus/zstd_frames.hpp"
 
@@ -39,7 +40,8 @@ std::string_view FrameMaker::of_literals(std::string_view raw, std::size_t part)
   std::vector<ZSTD_Sequence> blocks;
   for (std::size_t from = 0; from < raw.size(); from += part)
     blocks.push_back({0, static_cast<unsigned>(std::min(part, raw.size() - from)), 0, 0});
-  const std::size_t n = ZSTD_compressSequences(context_, to, room_bytes_, blocks.data(), blocks.size(), raw.data(), raw.size());
+  const std::size_t n =
+      ZSTD_compressSequences(context_, to, room_bytes_, blocks.data(), blocks.size(), raw.data(), raw.size());
   ZSTD_CCtx_reset(context_, ZSTD_reset_session_and_parameters);
   PJ_CHECK(ZSTD_isError(n) == 0);
   return {to, n};

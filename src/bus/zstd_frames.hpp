@@ -1,7 +1,8 @@
-// Zstandard frames of pages. Two ways to make one: with matches, as usual, and of literals alone, which only counts how
-// often each byte comes. The second costs a third of the first and gives no more bytes where values repeat by chance only:
-// codes of kernels, low bytes of numbers. Both are plain frames that state their size. Thread rule: one thread per
-// FrameMaker. Ownership: a frame lies in the maker until the next one.
+// Zstandard frames of pages. Two ways to make one: with matches, as usual, and of literals alone, which only
+// counts how often each byte comes. The second costs a third of the first and gives no more bytes where
+// values repeat by chance only: codes of kernels, low bytes of numbers. Both are plain frames that state
+// their size. Thread rule: one thread per FrameMaker. Ownership: a frame lies in the maker until the next
+// one.
 #pragma once
 
 #include <cstddef>
