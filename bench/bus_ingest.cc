@@ -1,8 +1,9 @@
 // The event bus's own rates: durable events per second, embedded, on the stream of bench/bus/generator.hpp.
 //   bus_ingest [--events N] [--of M] [--seed S] [--rows] [--seal-rows N] [--directory DIR] [--durability
-//   durable|buffered] [--json]
+//   durable|buffered] [--keep] [--json]
 // Blocks are encoded before the clock runs (a client's work) and held in memory; --rows has the encoding
-// within. The clock stops when everything is acknowledged ("stored"), and again when everything is sealed
+// within; --keep leaves the store. The clock stops when everything is acknowledged ("stored"), and again when
+// everything is sealed
 // ("sealed"). Afterwards every row is read back and counted and summed. Exit status: 0 equal, 1 a count or
 // sum differs, 2 for a bad command line, 3 when the folder cannot be written.
 #include <unistd.h>
@@ -24,7 +25,7 @@ namespace bus = perjoule::bus;
 
 struct Options : bench::IngestOptions {
   std::int64_t seal_rows = 0;  // 0: the engine's own
-  bool rows = false, json = false;
+  bool rows = false, json = false, keep = false;
 };
 
 // Submits blocks, with at most a window of them unanswered.
@@ -142,8 +143,8 @@ bool parse(int argc, char** argv, Options& o) {
   for (int i = 1; i < argc; ++i) {
     const std::string a = argv[i];
     const std::string value = i + 1 < argc ? argv[i + 1] : "";
-    if (a == "--json" || a == "--rows") {
-      (a == "--json" ? o.json : o.rows) = true;
+    if (a == "--json" || a == "--rows" || a == "--keep") {
+      (a == "--json" ? o.json : a == "--rows" ? o.rows : o.keep) = true;
       continue;
     }
     ++i;
@@ -164,14 +165,14 @@ int main(int argc, char** argv) {
   if (!parse(argc, argv, o)) {
     std::fprintf(stderr,
                  "bus_ingest [--events N] [--of M] [--seed S] [--rows] [--seal-rows N] [--directory DIR] "
-                 "[--durability durable|buffered] [--json]\n");
+                 "[--durability durable|buffered] [--keep] [--json]\n");
     return 2;
   }
   std::filesystem::remove_all(o.directory);
   Figures f;
   base::Status done = load(o, f);
   if (done.ok()) done = bench::read_back(o.directory, f.found);
-  std::filesystem::remove_all(o.directory);
+  if (!o.keep) std::filesystem::remove_all(o.directory);
   if (!done.ok()) return std::fprintf(stderr, "bus_ingest: %s\n", done.error().message().c_str()), 3;
   print(o, f);
   return bench::is_equal("bus_ingest", f.sent, f.found.sums) ? 0 : 1;

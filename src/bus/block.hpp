@@ -76,6 +76,8 @@ class BlockView {
   // Every row has the same value; `out` then is a column of one row.
   bool is_constant(std::size_t index) const;
   base::Status read_constant(std::size_t index, Column& out, BlockScratch& scratch) const;
+  // The bytes of this text column are those of the one before, so its rows are too.
+  bool repeats_previous(std::size_t index) const;
 
  private:
   struct ColumnEntry {

@@ -86,13 +86,12 @@ class BlockView::ColumnReader {
     }
   }
 
-  // The packed numbers and their exceptions into work_ (exceptions' own values: wide_, at scratch_.places).
-  bool take_numbers() {
+  // The packed numbers into `numbers`; their exceptions' values into scratch_.wide, at scratch_.places.
+  bool take_numbers(std::span<std::uint64_t> numbers) {
     std::string_view bytes;
     if (head_.width > 64) return fail("a packed number of more than 64 bits");
     if (!take_packed(rows_, head_.width, bytes)) return false;
-    scratch_.numbers.resize(rows_);
-    unpack(bytes, head_.width, std::span(scratch_.numbers));
+    unpack(bytes, head_.width, numbers);
     std::string_view places, values;
     if (head_.exceptions > rows_) return fail("more exceptions than rows");
     if (!in_.take(head_.exceptions * sizeof(std::uint16_t), places) || !skip_padding() ||
@@ -115,26 +114,26 @@ class BlockView::ColumnReader {
     const bool known = encoding_ == BlockEncoding::kPacked || encoding_ == BlockEncoding::kDelta ||
                        (encoding_ == BlockEncoding::kFromPrevious && previous != nullptr);
     if (!known) return fail("an encoding that whole numbers do not have");
-    if (!take_numbers()) return false;
-    for (std::size_t i = 0; i < scratch_.places.size(); ++i)
-      scratch_.numbers[scratch_.places[i]] = scratch_.wide[i];
     out_.ints.resize(rows_);
-    if (encoding_ == BlockEncoding::kDelta) return add_up(base, step), true;
+    // The numbers come where the values will be: signed and unsigned may share memory.
+    const std::span numbers(reinterpret_cast<std::uint64_t*>(out_.ints.data()), rows_);
+    if (!take_numbers(numbers)) return false;
+    for (std::size_t i = 0; i < scratch_.places.size(); ++i) numbers[scratch_.places[i]] = scratch_.wide[i];
+    if (encoding_ == BlockEncoding::kDelta) return add_up(numbers, base, step), true;
     const auto b = static_cast<std::uint64_t>(base);
-    for (std::size_t i = 0; i < rows_; ++i) out_.ints[i] = static_cast<std::int64_t>(scratch_.numbers[i] + b);
     if (encoding_ == BlockEncoding::kFromPrevious) {
-      for (std::size_t i = 0; i < rows_; ++i)
-        out_.ints[i] = static_cast<std::int64_t>(scratch_.numbers[i] + b +
-                                                 static_cast<std::uint64_t>(previous->ints[i]));
+      for (std::size_t i = 0; i < rows_; ++i) numbers[i] += b + static_cast<std::uint64_t>(previous->ints[i]);
+    } else {
+      for (std::size_t i = 0; i < rows_; ++i) numbers[i] += b;
     }
     return true;
   }
-  void add_up(std::int64_t base, std::int64_t step) {
+  void add_up(std::span<std::uint64_t> numbers, std::int64_t base, std::int64_t step) {
     auto value = static_cast<std::uint64_t>(base);
-    out_.ints[0] = base;
+    numbers[0] = value;
     for (std::size_t i = 1; i < rows_; ++i) {
-      value += static_cast<std::uint64_t>(step) + static_cast<std::uint64_t>(unzigzag(scratch_.numbers[i]));
-      out_.ints[i] = static_cast<std::int64_t>(value);
+      value += static_cast<std::uint64_t>(step) + static_cast<std::uint64_t>(unzigzag(numbers[i]));
+      numbers[i] = value;
     }
   }
 
@@ -174,7 +173,8 @@ class BlockView::ColumnReader {
     std::int64_t base = 0, digits = 0;
     if (!in_.raw(base) || !in_.raw(digits)) return cut_short();
     if (digits < 0 || digits > kMaxDecimals) return fail("a power of ten out of range");
-    if (!take_numbers()) return false;
+    scratch_.numbers.resize(rows_);
+    if (!take_numbers(scratch_.numbers)) return false;
     const double unit = kPowersOfTen[digits];
     for (std::size_t i = 0; i < rows_; ++i) {
       const auto whole = static_cast<std::int64_t>(scratch_.numbers[i] + static_cast<std::uint64_t>(base));
@@ -308,13 +308,14 @@ base::Status BlockView::load_directory(std::size_t header_bytes) {
 
 namespace {
 
-// An empty column of this type, whose memory is kept.
+// A column of this type, whose memory is kept. Its own values are written over: emptied, they would be filled
+// with zeros first.
 void clear(Column& c, ColumnType type) {
   c.type = type;
-  c.ints.clear();
-  c.doubles.clear();
-  c.bools.clear();
-  c.codes.clear();
+  if (type != ColumnType::kInt64) c.ints.clear();
+  if (type != ColumnType::kDouble) c.doubles.clear();
+  if (type != ColumnType::kBool) c.bools.clear();
+  if (type != ColumnType::kText) c.codes.clear();
   c.valid.clear();
   c.dictionary.clear();
   c.arena.reset();
@@ -325,6 +326,18 @@ void clear(Column& c, ColumnType type) {
 bool BlockView::is_constant(std::size_t index) const {
   const ColumnEntry& head = columns_[index];
   return static_cast<BlockEncoding>(head.encoding) == BlockEncoding::kConstant && head.nulls == 0;
+}
+
+bool BlockView::repeats_previous(std::size_t index) const {
+  const auto& columns = schema_of(table_).columns;
+  if (index == 0 || columns[index].type != ColumnType::kText || columns[index - 1].type != ColumnType::kText)
+    return false;
+  if (columns[index].nullable != columns[index - 1].nullable) return false;
+  const ColumnEntry &a = columns_[index - 1], &b = columns_[index];
+  const bool alike = a.encoding == b.encoding && a.width == b.width && a.nulls == b.nulls &&
+                     a.bytes == b.bytes && a.dictionary == b.dictionary && a.exceptions == b.exceptions &&
+                     a.checksum == b.checksum;
+  return alike && bytes_.substr(a.offset, a.bytes) == bytes_.substr(b.offset, b.bytes);
 }
 
 base::Status BlockView::read_constant(std::size_t index, Column& out, BlockScratch& scratch) const {

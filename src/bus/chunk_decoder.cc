@@ -185,7 +185,7 @@ bool ChunkDecoder::read_dictionary() {
 bool ChunkDecoder::read_page(std::size_t page) {
   PageHeader header;
   if (!open_page(pages_[page].offset, pages_[page].stored_bytes, header, page)) return false;
-  if (header.type != PageType::kDataV2 || header.encoding != encoding_of(out_->type))
+  if (header.type != PageType::kDataV2 || header.encoding != chunk_.encoding)
     return bad("a page of a kind perjoule does not write");
   count_ = rows_of(page);
   const bool counts_fit = header.values > 0 && static_cast<std::size_t>(header.values) == count_ &&
@@ -264,8 +264,14 @@ void ChunkDecoder::mark_valid() {
 
 bool ChunkDecoder::read_ints() {
   out_->ints.resize(done_ + present_);
-  ByteReader in(values_);
-  if (!decode_delta(in, std::span(out_->ints).subspan(done_))) return bad("int64 values cannot be decoded");
+  const auto ints = std::span(out_->ints).subspan(done_);
+  if (chunk_.encoding == Encoding::kByteStreamSplit) {
+    if (values_.size() != present_ * sizeof(std::int64_t)) return bad("int64 values are cut short");
+    decode_planes(values_, {reinterpret_cast<std::uint64_t*>(ints.data()), ints.size()});
+  } else {
+    ByteReader in(values_);
+    if (!decode_delta(in, ints)) return bad("int64 values cannot be decoded");
+  }
   spread(out_->ints, std::int64_t{0});
   mark_valid();
   return true;
@@ -274,7 +280,14 @@ bool ChunkDecoder::read_ints() {
 bool ChunkDecoder::read_doubles() {
   if (values_.size() != present_ * sizeof(double)) return bad("doubles are cut short");
   out_->doubles.resize(done_ + present_);
-  if (present_ != 0) std::memcpy(out_->doubles.data() + done_, values_.data(), values_.size());
+  double* const to = out_->doubles.data() + done_;
+  if (chunk_.encoding == Encoding::kByteStreamSplit) {
+    scratch_.resize(present_);
+    decode_planes(values_, scratch_);
+    if (present_ != 0) std::memcpy(to, scratch_.data(), values_.size());
+  } else if (present_ != 0) {
+    std::memcpy(to, values_.data(), values_.size());
+  }
   for (std::size_t i = done_; i < out_->doubles.size(); ++i) {
     if (std::isnan(out_->doubles[i])) return bad("a NaN, which perjoule stores as NULL");
   }

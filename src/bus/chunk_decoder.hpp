@@ -74,6 +74,7 @@ class ChunkDecoder {
   std::size_t entries_ = 0;
   std::atomic<std::uint64_t>* whole_ = nullptr;
   std::vector<std::uint32_t> levels_;
+  std::vector<std::uint64_t> scratch_;
   std::vector<std::int64_t> nulls_of_;
 };
 

@@ -50,7 +50,12 @@ struct Column {
   std::vector<std::uint32_t> codes;
   std::vector<std::uint8_t> valid;  // int64 and bool only; empty = no NULL
   std::vector<std::string_view> dictionary;
-  bool all_used = false;  // every entry of the dictionary is in some row: the writer need not look
+  // What whoever filled the column knows, so that the writer need not look; false where it is not known.
+  bool all_used = false;  // every entry of the dictionary is in some row
+  bool constant = false;  // all rows are the same
+  std::vector<std::uint32_t>
+      order;             // text: all places of the dictionary in the order of their texts, no two the same
+  bool repeats = false;  // text: all rows and the dictionary are those of the column before
   std::shared_ptr<const std::string> arena;
 
   bool is_null(std::size_t row) const {

@@ -131,13 +131,26 @@ BlockShape shape_plain(const std::int64_t* v, std::size_t n, std::int64_t* delta
 }
 #endif
 
+#ifdef __x86_64__
+bool has_avx2() {
+  static const bool has = __builtin_cpu_supports("avx2") != 0;
+  return has;
+}
+#endif
+
 using ShapeOf = BlockShape (*)(const std::int64_t*, std::size_t, std::int64_t*);
 ShapeOf best_shape_of() {
 #ifdef __x86_64__
-  static const bool has_avx2 = __builtin_cpu_supports("avx2") != 0;
-  if (has_avx2) return shape_avx2;
+  if (has_avx2()) return shape_avx2;
 #endif
   return shape_plain;
+}
+
+void put_delta_head(std::int64_t first, std::size_t count, std::string& out) {
+  put_varint(out, kBlock);
+  put_varint(out, kMiniblocks);
+  put_varint(out, count);
+  put_varint(out, zigzag(first));
 }
 
 // Appends the header of a block.
@@ -200,7 +213,53 @@ bool decode_block(ByteReader& in, std::uint64_t& value, std::span<std::int64_t> 
   return true;
 }
 
+// Eight words of eight bytes, turned so that word i has the bytes i.
+[[gnu::always_inline]] inline void turn(std::array<std::uint64_t, 8>& w) {
+  const auto swap = [&w](std::size_t i, std::size_t j, unsigned shift, std::uint64_t mask) {
+    const std::uint64_t differs = (w[i] >> shift ^ w[j]) & mask;
+    w[j] ^= differs;
+    w[i] ^= differs << shift;
+  };
+  for (std::size_t i = 0; i < 4; ++i) swap(i, i + 4, 32, 0x00000000FFFFFFFF);
+  for (const std::size_t i : {0U, 1U, 4U, 5U}) swap(i, i + 2, 16, 0x0000FFFF0000FFFF);
+  for (const std::size_t i : {0U, 2U, 4U, 6U}) swap(i, i + 1, 8, 0x00FF00FF00FF00FF);
+}
+
 }  // namespace
+
+void encode_planes(std::span<const std::uint64_t> values, std::string& out) {
+  const std::size_t n = values.size(), at = out.size();
+  out.resize(at + 8 * n);
+  char* const to = out.data() + at;
+  std::array<std::uint64_t, 8> words;
+  std::size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    std::copy_n(values.data() + i, 8, words.begin());
+    turn(words);
+    for (std::size_t b = 0; b < 8; ++b) std::memcpy(to + b * n + i, &words[b], 8);
+  }
+  for (; i < n; ++i) {
+    for (std::size_t b = 0; b < 8; ++b) to[b * n + i] = static_cast<char>(values[i] >> (8 * b));
+  }
+}
+
+void decode_planes(std::string_view bytes, std::span<std::uint64_t> out) {
+  const std::size_t n = out.size();
+  const char* const from = bytes.data();
+  std::array<std::uint64_t, 8> words;
+  std::size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    for (std::size_t b = 0; b < 8; ++b) std::memcpy(&words[b], from + b * n + i, 8);
+    turn(words);
+    std::copy_n(words.begin(), 8, out.data() + i);
+  }
+  for (; i < n; ++i) {
+    std::uint64_t value = 0;
+    for (std::size_t b = 0; b < 8; ++b)
+      value |= static_cast<std::uint64_t>(static_cast<std::uint8_t>(from[b * n + i])) << (8 * b);
+    out[i] = value;
+  }
+}
 
 unsigned bit_width_of(std::uint32_t largest) {
   return std::max(1U, static_cast<unsigned>(std::bit_width(largest)));
@@ -229,6 +288,29 @@ void encode_hybrid(std::span<const std::uint32_t> values, unsigned width, std::s
   put_literals(values.subspan(literals_from), width, out);
 }
 
+void encode_hybrid_runs(std::span<const ValueRun> runs, unsigned width, std::string& out) {
+  // Literals come in groups of 8, so a run begins where a group would begin that is all of it.
+  std::vector<std::uint32_t> literals;
+  for (ValueRun run : runs) {
+    const auto fill = static_cast<std::uint32_t>((8 - literals.size() % 8) % 8);
+    const std::uint32_t first = std::min(run.count, fill);
+    literals.insert(literals.end(), first, run.value);
+    run.count -= first;
+    if (run.count < 8) {
+      literals.insert(literals.end(), run.count, run.value);
+      continue;
+    }
+    put_literals(literals, width, out);
+    literals.clear();
+    encode_hybrid_run(run.value, run.count, width, out);
+  }
+  put_literals(literals, width, out);
+}
+
+void encode_packed(std::span<const std::uint32_t> values, unsigned width, std::string& out) {
+  put_literals(values, width, out);
+}
+
 bool decode_hybrid(ByteReader& in, unsigned width, std::span<std::uint32_t> out) {
   if (width == 0 || width > 32) return false;
   std::size_t done = 0;
@@ -242,11 +324,13 @@ bool decode_hybrid(ByteReader& in, unsigned width, std::span<std::uint32_t> out)
   return in.left() == 0;
 }
 
+void encode_delta_constant(std::int64_t value, std::size_t count, std::string& out) {
+  put_delta_head(value, count, out);
+  put_constant(count, out);
+}
+
 std::pair<std::int64_t, std::int64_t> encode_delta(std::span<const std::int64_t> values, std::string& out) {
-  put_varint(out, kBlock);
-  put_varint(out, kMiniblocks);
-  put_varint(out, values.size());
-  put_varint(out, zigzag(values.empty() ? 0 : values[0]));
+  put_delta_head(values.empty() ? 0 : values[0], values.size(), out);
   if (values.empty()) return {};
   std::pair bounds{values[0], values[0]};
   // Nearly every column of times and figures is one value for a page, which memory tells as fast as it is

@@ -222,5 +222,65 @@ TEST(Thrift, SkipsUnknownFieldsAndRefusesDeepNesting) {
   EXPECT_FALSE(nested.skip(type));
 }
 
+TEST(Hybrid, RunsGiveTheSameBytesAsTheirValues) {
+  base::Rng rng(21);
+  for (int round = 0; round < 500; ++round) {
+    std::vector<ValueRun> runs;
+    std::vector<std::uint32_t> values;
+    for (std::uint64_t n = rng.next() % 30; n-- > 0;) {
+      // Neighbours differ, as runs do.
+      const std::uint32_t value =
+          static_cast<std::uint32_t>(rng.next() % 3) * 2 + static_cast<std::uint32_t>(n % 2);
+      const auto count = static_cast<std::uint32_t>(1 + rng.next() % (rng.next() % 2 == 0 ? 4 : 40));
+      runs.push_back({value, count});
+      values.insert(values.end(), count, value);
+    }
+    std::string a, b;
+    encode_hybrid_runs(runs, 3, a);
+    encode_hybrid(values, 3, b);
+    ASSERT_EQ(a, b) << round;
+  }
+}
+
+TEST(Hybrid, PackedAloneReadsBack) {
+  base::Rng rng(22);
+  for (std::size_t n = 1; n < 200; ++n) {
+    std::vector<std::uint32_t> values(n), back(n);
+    for (auto& v : values) v = static_cast<std::uint32_t>(rng.next() % 2);
+    std::string bytes;
+    encode_packed(values, 4, bytes);
+    ByteReader in(bytes);
+    ASSERT_TRUE(decode_hybrid(in, 4, back));
+    ASSERT_EQ(back, values);
+  }
+}
+
+TEST(Planes, AreTheBytesOfEachPlaceAndReadBack) {
+  base::Rng rng(23);
+  for (std::size_t n = 0; n < 70; ++n) {
+    std::vector<std::uint64_t> values(n), back(n);
+    for (auto& v : values) v = rng.next();
+    std::string bytes;
+    encode_planes(values, bytes);
+    ASSERT_EQ(bytes.size(), 8 * n);
+    for (std::size_t i = 0; i < n; ++i) {
+      for (std::size_t b = 0; b < 8; ++b)
+        ASSERT_EQ(static_cast<std::uint8_t>(bytes[b * n + i]),
+                  static_cast<std::uint8_t>(values[i] >> (8 * b)));
+    }
+    decode_planes(bytes, back);
+    ASSERT_EQ(back, values);
+  }
+}
+
+TEST(Delta, ConstantGivesTheSameBytesAsItsValues) {
+  for (const std::size_t n : {1U, 2U, 129U, 130U, 1000U}) {
+    std::string a, b;
+    encode_delta_constant(-7, n, a);
+    encode_delta(std::vector<std::int64_t>(n, -7), b);
+    EXPECT_EQ(a, b) << n;
+  }
+}
+
 }  // namespace
 }  // namespace perjoule::bus

@@ -71,8 +71,8 @@ class MaintenanceTest : public ::testing::Test {
     const auto rollups = check_rollups(store);
     ASSERT_TRUE(rollups.ok());
     EXPECT_TRUE(rollups->holds());
-    EXPECT_TRUE(
-        std::none_of(store.verify().begin(), store.verify().end(), [](const auto& f) { return f.damage; }));
+    for (const Finding& f : store.verify())
+      EXPECT_FALSE(f.damage) << f.file << " byte " << f.byte << ": " << f.why;
   }
 
   base::MemoryEnv env_;
@@ -152,17 +152,29 @@ TEST_F(MaintenanceTest, AnAnswerSaysWhatItLacks) {
 }
 
 TEST_F(MaintenanceTest, NotesOfManyDropsAreAddedUp) {
-  fill(1, 130);
+  Manifest m;
+  m.tables["meters"];
+  for (std::int64_t n = 0; n < 130; ++n) {
+    SegmentEntry e;
+    e.table = "meters";
+    e.file = "meters/part-" + std::to_string(n);
+    e.summary.rows = 3;
+    e.summary.time = {true, n, n};
+    e.energy_uj = n * n;
+    m.segments.push_back(e);
+  }
+  for (std::int64_t n = 1; n <= 125; ++n)
+    ASSERT_EQ(drop_segments(env_, kStore, m, Table::kMeters, n)->energy_uj, (n - 1) * (n - 1));
   std::int64_t energy = 0;
-  for (std::int64_t n = 2; n <= 125; ++n)
-    energy += engine_->drop_before(Table::kMeters, n * 1'000)->energy_uj.value();
-  std::int64_t noted = 0;
-  std::uint64_t files_noted = 0;
-  const auto store = reader();
-  for (const auto& d : store.manifest().dropped) noted += d.energy_uj.value(), files_noted += d.files;
-  EXPECT_EQ(noted, energy);
-  EXPECT_EQ(files_noted, 124U);
-  EXPECT_LE(store.manifest().dropped.size(), 100U);
+  std::uint64_t files = 0, rows = 0;
+  for (const auto& d : m.dropped) energy += d.energy_uj.value(), files += d.files, rows += d.rows;
+  EXPECT_EQ(energy, 124 * 125 * 249 / 6);
+  EXPECT_EQ(files, 125U);
+  EXPECT_EQ(rows, 375U);
+  EXPECT_EQ(m.dropped.size(), 100U);
+  EXPECT_EQ(m.dropped[0].first_ns, 0);
+  EXPECT_EQ(m.dropped[0].last_ns, 25);
+  EXPECT_EQ(m.segments.size(), 5U);
 }
 
 TEST_F(MaintenanceTest, OnlyWholeRunsOfSmallFilesAreCompacted) {

@@ -14,11 +14,19 @@
 namespace perjoule::bus {
 
 enum class ParquetType : std::int32_t { kBoolean = 0, kInt64 = 2, kDouble = 5, kByteArray = 6 };
-enum class Encoding : std::int32_t { kPlain = 0, kRle = 3, kDelta = 5, kRleDictionary = 8 };
+enum class Encoding : std::int32_t {
+  kPlain = 0,
+  kRle = 3,
+  kDelta = 5,
+  kRleDictionary = 8,
+  kByteStreamSplit = 9
+};
 enum class PageType : std::int32_t { kDictionary = 2, kDataV2 = 3 };
 
 ParquetType parquet_type_of(ColumnType type);
-Encoding encoding_of(ColumnType type);
+// The usual encoding of a type's values, and whether the writer may have chosen this one.
+Encoding encoding_of(ParquetType type);
+bool may_encode(ParquetType type, Encoding encoding);
 
 // Smallest and largest value in Parquet's bytes; `known` is false when there is no value or a text is too
 // long.
@@ -39,6 +47,7 @@ struct PageMeta {
 struct ChunkMeta {
   ParquetType type = ParquetType::kInt64;
   std::string name;
+  Encoding encoding = Encoding::kDelta;  // of the values of all pages
   std::int64_t values = 0;
   std::int64_t raw_bytes = 0, stored_bytes = 0;  // headers included
   std::int64_t data_offset = 0;

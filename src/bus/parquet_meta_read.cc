@@ -116,11 +116,25 @@ bool read_chunk_keys(ThriftReader& in, ThriftType type, ChunkMeta& c) {
   });
 }
 
+// The first is that of the values.
+bool read_encodings(ThriftReader& in, ThriftType type, ChunkMeta& c) {
+  std::size_t n = 0;
+  if (!in.begin_list(type, ThriftType::kI32, n) || n == 0 || n > 3) return in.fail();
+  for (std::size_t i = 0; i < n; ++i) {
+    std::int32_t v = 0;
+    if (!in.integer32(ThriftType::kI32, v)) return false;
+    if (i == 0) c.encoding = static_cast<Encoding>(v);
+  }
+  return true;
+}
+
 bool read_chunk_meta(ThriftReader& in, ChunkMeta& c) {
   return fields(in, [&](int f, ThriftType t) {
     switch (f) {
       case 1:
         return enumerator(in, t, c.type);
+      case 2:
+        return read_encodings(in, t, c);
       case 5:
         return in.integer(t, c.values);
       case 6:

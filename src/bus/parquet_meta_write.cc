@@ -53,18 +53,12 @@ void write_statistics(const ChunkMeta& c, ThriftWriter& out) {
   out.end_struct();
 }
 
-Encoding values_encoding(const ChunkMeta& c) {
-  if (c.dictionary_offset >= 0) return Encoding::kRleDictionary;
-  if (c.type == ParquetType::kInt64) return Encoding::kDelta;
-  return c.type == ParquetType::kBoolean ? Encoding::kRle : Encoding::kPlain;
-}
-
 void write_chunk_meta(const ChunkMeta& c, ThriftWriter& out) {
   out.begin_struct(3);
   out.i32(1, static_cast<std::int32_t>(c.type));
   const bool dictionary = c.dictionary_offset >= 0;
   out.begin_list(2, ThriftType::kI32, dictionary ? 3 : 2);
-  out.element(static_cast<std::int64_t>(values_encoding(c)));
+  out.element(static_cast<std::int64_t>(c.encoding));
   out.element(static_cast<std::int64_t>(Encoding::kRle));
   if (dictionary) out.element(static_cast<std::int64_t>(Encoding::kPlain));
   out.begin_list(3, ThriftType::kBinary, 1);
@@ -150,18 +144,23 @@ ParquetType parquet_type_of(ColumnType type) {
   base::check_failed("column type", __FILE__, __LINE__);
 }
 
-Encoding encoding_of(ColumnType type) {
+Encoding encoding_of(ParquetType type) {
   switch (type) {
-    case ColumnType::kInt64:
+    case ParquetType::kInt64:
       return Encoding::kDelta;
-    case ColumnType::kDouble:
+    case ParquetType::kDouble:
       return Encoding::kPlain;
-    case ColumnType::kBool:
+    case ParquetType::kBoolean:
       return Encoding::kRle;
-    case ColumnType::kText:
+    case ParquetType::kByteArray:
       return Encoding::kRleDictionary;
   }
   base::check_failed("column type", __FILE__, __LINE__);
+}
+
+bool may_encode(ParquetType type, Encoding encoding) {
+  const bool number = type == ParquetType::kInt64 || type == ParquetType::kDouble;
+  return encoding == encoding_of(type) || (number && encoding == Encoding::kByteStreamSplit);
 }
 
 void write_page_header(const PageHeader& h, std::string& bytes) {

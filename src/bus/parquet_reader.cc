@@ -176,6 +176,7 @@ std::optional<SegmentFault> ParquetFile::check_group(const GroupMeta& g) const {
   for (std::size_t i = 0; i < g.columns.size(); ++i) {
     const auto& c = g.columns[i];
     if (c.type != meta_.schema[i].type) return wrong(c.name, "type differs from the schema");
+    if (!may_encode(c.type, c.encoding)) return wrong(c.name, "an encoding perjoule does not write");
     if (c.values != g.rows) return wrong(c.name, "a wrong number of values");
     if (std::string why = check_places(c); !why.empty()) return wrong(c.name, std::move(why));
   }
