@@ -2,13 +2,15 @@
 //   faults kill [--rounds N]        a writer is killed at a random moment, again and again
 //   faults full [--directory DIR]   a small file system fills up, and gets room again (root: it is mounted)
 //   faults flips [--every N]        every Nth byte of a store of 20 MB is changed, one at a time
-//   faults replay [--mib N]         so much log is read back, with the memory it takes
+//   faults replay [--mib N]         so much log is read back and sealed within 512 MiB of memory, page cache
+//                                   included: a memory cgroup (root), or else RLIMIT_AS, and it says which
 //   common: [--seed S] [--directory DIR] [--json]
 // Each counts what was lost, found twice, summed wrongly or not noticed; all must be 0. Exit status: 0 all
 // are, 1 one is not, 2 for a bad command line, 3 when something needed is missing.
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -47,6 +49,7 @@ struct Counts {
   std::uint64_t rounds = 0, stored = 0, sealed = 0, lost = 0, twice = 0, wrong_sums = 0, unnoticed = 0,
                 failures = 0;
   double seconds = 0, slowest_start_s = 0, peak_mib = 0;
+  const char* limit = "none";  // of the reader's memory
   bool good() const { return lost + twice + wrong_sums + unnoticed + failures == 0; }
 };
 
@@ -360,11 +363,12 @@ class Flipper {
 
 // ---- a long log ----
 
-base::Status replay(const Options& o, Counts& counts) {
-  fs::remove_all(o.directory);
+constexpr std::uint64_t kReplayBytes = 512U << 20;
+
+// A process of its own, so that the reader's memory is its own too.
+base::Status write_long_log(const Options& o) {
   const pid_t child = ::fork();
   if (child == 0) {
-    // Written by a process of its own, so that the reader's memory is its own too.
     bus::EngineOptions options;
     options.threads = false;
     options.log_bytes = UINT64_MAX;
@@ -373,15 +377,64 @@ base::Status replay(const Options& o, Counts& counts) {
     if (!engine.ok()) ::_exit(1);
     const std::string sample = make_block(0, 1);
     const auto blocks = static_cast<std::uint64_t>(o.mib) * (1U << 20) / sample.size();
-    for (std::uint64_t n = 1; n <= blocks; ++n) {
-      if ((*engine)->store(make_block(0, n), bus::Durability::kBuffered).outcome != bus::Outcome::kStored)
-        ::_exit(2);
-    }
-    ::_exit(0);
+    std::atomic<bool> failed = false;
+    for (std::uint64_t n = 1; n <= blocks && !failed; ++n)
+      (*engine)->submit(make_block(0, n), bus::Durability::kBuffered, [&](const bus::Receipt& r) {
+        if (r.outcome != bus::Outcome::kStored) failed = true;
+      });
+    ::_exit(failed ? 2 : 0);
   }
   int status = 0;
   ::waitpid(child, &status, 0);
-  if (status != 0) return base::io_error("write a long log", o.directory, "the writer failed");
+  if (status == 0) return base::ok_status();
+  return base::io_error("write a long log", o.directory, "the writer failed");
+}
+
+bool write_line(const std::string& path, const std::string& text) {
+  std::ofstream out(path);
+  out << text << std::flush;
+  return out.good();
+}
+
+// A cgroup of this process with the limit, of whichever version is mounted; removed at the end.
+class MemoryLimit {
+ public:
+  MemoryLimit() {
+    const std::string name = "/perjoule-faults-" + std::to_string(::getpid());
+    const std::array<std::array<const char*, 3>, 2> versions{{
+        {"/sys/fs/cgroup", "memory.max", "cgroup v2"},
+        {"/sys/fs/cgroup/memory", "memory.limit_in_bytes", "cgroup v1"},
+    }};
+    for (const auto& [root, file, kind] : versions) {
+      if (::mkdir((root + name).c_str(), 0755) != 0) continue;
+      folder_ = root + name;
+      if (fs::exists(folder_ + "/" + file) &&
+          write_line(folder_ + "/" + file, std::to_string(kReplayBytes)) &&
+          write_line(folder_ + "/cgroup.procs", std::to_string(::getpid()))) {
+        kind_ = kind;
+        return;
+      }
+      ::rmdir(folder_.c_str());
+    }
+    // Addresses are more than memory in use, so this holds the reader tighter; its files' pages are free.
+    rlimit limit{kReplayBytes, kReplayBytes};
+    kind_ = ::setrlimit(RLIMIT_AS, &limit) == 0 ? "address space" : "none";
+  }
+  const char* kind() const { return kind_; }
+  const std::string& folder() const { return folder_; }
+
+ private:
+  std::string folder_;
+  const char* kind_ = "none";
+};
+
+struct Replayed {
+  Counts counts;
+  bool done = false;
+  char folder[128] = {};
+};
+
+base::Status read_long_log(const Options& o, Counts& counts) {
   const base::Stopwatch start;
   PJ_ASSIGN(const auto engine, bus::Engine::open(base::posix_env(), o.directory));
   counts.slowest_start_s = start.elapsed().value();
@@ -392,6 +445,31 @@ base::Status replay(const Options& o, Counts& counts) {
   counts.stored = engine->stored_through(kSources[0]);
   counts.rounds = 1;
   return judge(o.directory, *engine, 0, counts.stored, counts);
+}
+
+base::Status replay(const Options& o, Counts& counts) {
+  fs::remove_all(o.directory);
+  void* shared = ::mmap(nullptr, sizeof(Replayed), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (shared == MAP_FAILED) return base::io_error("share memory", "", std::strerror(errno));
+  Replayed& replayed = *new (shared) Replayed;
+  PJ_TRY(write_long_log(o));
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const MemoryLimit limit;
+    limit.folder().copy(replayed.folder, sizeof replayed.folder - 1);
+    replayed.counts.limit = limit.kind();
+    const base::Status read = read_long_log(o, replayed.counts);
+    if (!read.ok()) std::fprintf(stderr, "faults: %s\n", read.error().message().c_str());
+    replayed.done = read.ok();
+    ::_exit(0);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  if (replayed.folder[0] != 0) ::rmdir(replayed.folder);
+  counts = replayed.counts;
+  if (replayed.done) return base::ok_status();
+  return base::io_error("read a long log", o.directory,
+                        WIFSIGNALED(status) ? "the reader was killed: more than 512 MiB" : "it failed");
 }
 
 // ---- the command ----
@@ -442,11 +520,13 @@ void print(const Options& o, const Counts& c) {
           ? "{\"what\": \"%s\", \"rounds\": %llu, \"stored\": %llu, \"sealed_files\": %llu, \"lost\": %llu, "
             "\"twice\": "
             "%llu, \"wrong_sums\": %llu, \"unnoticed\": %llu, \"failures\": %llu, \"slowest_start_s\": %.3f, "
-            "\"peak_mib\": %.0f, \"seconds\": %.1f}\n"
+            "\"peak_mib\": %.0f, \"memory_limit\": \"%s\", \"seconds\": %.1f}\n"
           : "%s: %llu rounds, %llu blocks stored, %llu files sealed; lost %llu, twice %llu, wrong sums %llu, "
-            "unnoticed %llu, failures %llu; slowest start %.3f s, memory %.0f MiB, %.1f s in all\n";
+            "unnoticed %llu, failures %llu; slowest start %.3f s, memory %.0f MiB (limit: %s), %.1f s in "
+            "all\n";
   std::printf(form, o.what.c_str(), u(c.rounds), u(c.stored), u(c.sealed), u(c.lost), u(c.twice),
-              u(c.wrong_sums), u(c.unnoticed), u(c.failures), c.slowest_start_s, c.peak_mib, c.seconds);
+              u(c.wrong_sums), u(c.unnoticed), u(c.failures), c.slowest_start_s, c.peak_mib, c.limit,
+              c.seconds);
 }
 
 }  // namespace

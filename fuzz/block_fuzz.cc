@@ -5,7 +5,7 @@
 #include <string>
 
 #include "bus/block.hpp"
-#include "bus/test_blocks.hpp"
+#include "bus/mend_checksums_include.hpp"
 
 namespace {
 

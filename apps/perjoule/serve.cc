@@ -79,7 +79,7 @@ class Node {
     PJ_TRY(api::read_address(args.http, server));
     if (!args.token_file.empty()) {
       PJ_ASSIGN(const std::string text, env.read_file(args.token_file, 1U << 20));
-      PJ_ASSIGN(server.tokens, api::read_tokens(text, args.token_file));
+      PJ_ASSIGN(server.tokens, wire::read_tokens(text, args.token_file));
     }
     server.certificate = args.certificate;
     server.key = args.key;
@@ -158,7 +158,7 @@ void add_serve_command(CommandLine& line) {
       ->type_name("ADDRESS:PORT")
       ->capture_default_str();
   line.file(c.add_option("--token-file", args->token_file,
-                         "bearer tokens, one a line; needed beyond the loopback"));
+                         "tokens of both servers, one a line; needed beyond the loopback"));
   line.file(c.add_option("--certificate", args->certificate, "certificate chain for TLS (PEM)"));
   line.file(c.add_option("--key", args->key, "its private key (PEM)"));
   c.add_option("--client-timeout", args->client_timeout,

@@ -20,6 +20,8 @@
 #include <thread>
 
 #include "base/text.hpp"
+#include "wire/door.hpp"
+#include "wire/tls_include.hpp"
 
 namespace perjoule::api {
 namespace {
@@ -206,16 +208,7 @@ class Server::Opened {
 base::Status Server::load_tls() {
   if (options_.certificate.empty()) return base::ok_status();
   tls_.emplace(ssl::context::tls_server);
-  error_code error;
-  SSL_CTX_set_min_proto_version(tls_->native_handle(), TLS1_2_VERSION);
-  tls_->use_certificate_chain_file(options_.certificate, error);
-  if (error)
-    return base::bad_input("read the certificate", options_.certificate, error.message(), "It must be PEM");
-  tls_->use_private_key_file(options_.key, ssl::context::pem, error);
-  if (error)
-    return base::bad_input("read the key", options_.key, error.message(),
-                           "It must be PEM and fit the certificate");
-  return base::ok_status();
+  return wire::load_certificate(*tls_, options_.certificate, options_.key);
 }
 
 base::Status Server::listen() {
@@ -464,19 +457,7 @@ base::Result<std::unique_ptr<HttpServer>> HttpServer::start(Router router, Serve
 }
 
 base::Status check_options(const ServerOptions& options) {
-  constexpr const char* kListen = "listen for HTTP";
-  error_code error;
-  const auto address = asio::ip::make_address(options.address, error);
-  if (error)
-    return base::bad_input(kListen, options.address, "it is no IP address", "For example 127.0.0.1:9464");
-  if (options.certificate.empty() != options.key.empty())
-    return base::bad_input(kListen, options.address,
-                           "a certificate needs its key, and a key its certificate");
-  if (address.is_loopback()) return base::ok_status();
-  if (options.certificate.empty() || options.tokens.empty())
-    return base::bad_input(kListen, options.address, "an address that others reach needs TLS and a token",
-                           "Give --certificate, --key and --token-file, or listen on 127.0.0.1");
-  return base::ok_status();
+  return wire::check_door({options.address, options.certificate, options.key, !options.tokens.empty()});
 }
 
 base::Status read_address(std::string_view text, ServerOptions& options) {

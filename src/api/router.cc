@@ -116,49 +116,18 @@ const Route* Router::find(Request& request, Response& refusal) const {
   return nullptr;
 }
 
-bool equal_in_constant_time(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  unsigned char different = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    const volatile unsigned char x = static_cast<unsigned char>(a[i]);
-    const volatile unsigned char y = static_cast<unsigned char>(b[i]);
-    different = static_cast<unsigned char>(different | (x ^ y));
-  }
-  return different == 0;
-}
-
-base::Result<std::vector<std::string>> read_tokens(std::string_view text, const std::string& path) {
-  constexpr std::size_t kShortest = 16;
-  std::vector<std::string> tokens;
-  for (std::string_view line : base::split(text, '\n')) {
-    line = base::trim(line);
-    if (line.empty() || line.starts_with('#')) continue;
-    if (line.size() < kShortest)
-      return base::bad_input("read the tokens", path, "a token has fewer than 16 characters",
-                             "Make one with: openssl rand -hex 32");
-    tokens.emplace_back(line);
-  }
-  if (tokens.empty())
-    return base::bad_input("read the tokens", path, "there is no token in it",
-                           "Make one with: openssl rand -hex 32");
-  return tokens;
-}
-
 bool Gate::has_token(const Request& request) const {
   const std::string_view given = request.header("authorization");
   constexpr std::string_view kScheme = "bearer ";
   if (lower_case(given.substr(0, kScheme.size())) != kScheme) return false;
-  const std::string_view token = base::trim(given.substr(kScheme.size()));
-  bool found = false;
-  for (const std::string& t : options_.tokens) found = equal_in_constant_time(t, token) || found;
-  return found;
+  return tokens_.holds(base::trim(given.substr(kScheme.size())));
 }
 
 // A page of another site in a browser on this machine must not write to, or read from, a store that listens
 // without a token.
 std::optional<Response> Gate::strange_caller(const Request& request) const {
   const std::string_view host = request.header("host"), origin = request.header("origin");
-  if (options_.local_names && !host.empty() && !is_local_name(host_of(host)))
+  if (local_names_ && !host.empty() && !is_local_name(host_of(host)))
     return refuse(403, "Host", "'" + std::string(host) + "' is no name of this machine's loopback",
                   "Use 127.0.0.1 or localhost");
   if (!origin.empty() && authority_of(origin) != host)
@@ -170,7 +139,7 @@ const Route* Gate::admit(Request& request, std::optional<std::uint64_t> body_byt
   if (auto strange = strange_caller(request)) return refusal = std::move(*strange), nullptr;
   const Route* route = router_.find(request, refusal);
   const bool open = route != nullptr ? route->options.open : request.method == "OPTIONS";
-  if (!open && !options_.tokens.empty() && !has_token(request)) {
+  if (!open && !tokens_.empty() && !has_token(request)) {
     refusal = refuse(401, "Authorization", "a bearer token of this server is needed",
                      "Send: Authorization: Bearer TOKEN");
     refusal.headers.emplace_back("WWW-Authenticate", "Bearer");

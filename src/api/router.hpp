@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "api/http_message.hpp"
+#include "wire/door.hpp"
 
 namespace perjoule::api {
 
@@ -51,7 +52,8 @@ struct GateOptions {
 
 class Gate {
  public:
-  Gate(Router router, GateOptions options) : router_(std::move(router)), options_(std::move(options)) {}
+  Gate(Router router, const GateOptions& options)
+      : router_(std::move(router)), tokens_(options.tokens), local_names_(options.local_names) {}
 
   // nullptr: `refusal` is the answer. `body_bytes`: what Content-Length says, if it does.
   const Route* admit(Request& request, std::optional<std::uint64_t> body_bytes, Response& refusal) const;
@@ -61,13 +63,8 @@ class Gate {
   bool has_token(const Request& request) const;
   std::optional<Response> strange_caller(const Request& request) const;
   Router router_;
-  GateOptions options_;
+  wire::TokenSet tokens_;
+  bool local_names_;
 };
-
-// Takes as long for any wrong text of the same length.
-bool equal_in_constant_time(std::string_view a, std::string_view b);
-// One token a line, blanks around it and lines with # left out. Errors: kBadInput for none, or one of fewer
-// than 16 characters; its text is in no error.
-base::Result<std::vector<std::string>> read_tokens(std::string_view text, const std::string& path);
 
 }  // namespace perjoule::api

@@ -1,7 +1,8 @@
 // A write-ahead log's file: of one size from birth, all of it allocated and written once, so that a durable
 // write changes neither size nor extents and costs one write and one flush. Made and opened by Env (env.hpp).
 // Real files are written with O_DIRECT where the file system takes it, through io_uring (write and fdatasync
-// in one linked submission) or pwrite + fdatasync. Thread rule: write() and sync() from one thread at a time;
+// in one linked submission) or pwrite + fdatasync; small writes that need not last yet go through the page
+// cache. Thread rule: write() and sync() from one thread at a time;
 // read() from any thread, at the same time. Ownership: the Env outlives its files. Units: bytes.
 #pragma once
 

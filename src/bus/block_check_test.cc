@@ -8,7 +8,7 @@
 #include "bus/block.hpp"
 #include "bus/block_layout.hpp"
 #include "bus/lane_packing.hpp"
-#include "bus/test_blocks.hpp"
+#include "bus/mend_checksums_include.hpp"
 #include "bus/test_rows.hpp"
 
 namespace perjoule::bus {

@@ -131,7 +131,8 @@ class EngineImpl final : public Engine {
   SourceChains chains_;
   std::deque<Waiting> waiting_;
   std::vector<TailBlock> tail_;
-  base::Stopwatch since_oldest_;  // time since the oldest tail block came, or the last seal
+  base::Stopwatch since_unsynced_;  // time since the oldest byte that is only buffered was written
+  base::Stopwatch since_oldest_;    // time since the oldest tail block came, or the last seal
   std::array<std::uint64_t, kTableCount> tail_rows_{};
   EngineStats stats_;
   bool closing_ = false, stopped_ = false;
@@ -356,6 +357,7 @@ void EngineImpl::publish(std::vector<Waiting>& group) {
 }
 
 void EngineImpl::note_sync() {
+  if (stats_.unsynced_bytes == 0) since_unsynced_ = {};
   stats_.unsynced_bytes = log_->unsynced_bytes();
   if (stats_.unsynced_bytes == 0) chains_.mark_synced();
 }
@@ -400,12 +402,14 @@ bool EngineImpl::write_one_group(Lock& lock) {
 
 void EngineImpl::write_loop() {
   Lock lock(mutex_);
+  constexpr std::chrono::milliseconds kSyncEvery(500);
   for (;;) {
-    if (write_one_group(lock)) continue;
-    if (closing_) break;
-    const bool woken = wake_writer_.wait_for(lock, std::chrono::milliseconds(500),
-                                             [&] { return closing_ || !waiting_.empty(); });
-    if (woken || stopped_ || log_->unsynced_bytes() == 0) continue;
+    if (!write_one_group(lock)) {
+      if (closing_) break;
+      wake_writer_.wait_for(lock, kSyncEvery, [&] { return closing_ || !waiting_.empty(); });
+    }
+    const bool due = stats_.unsynced_bytes != 0 && since_unsynced_.elapsed() >= base::Seconds(0.5);
+    if (stopped_ || !due) continue;
     lock.unlock();
     const base::Status synced = sync_log();
     lock.lock();

@@ -15,6 +15,8 @@ namespace perjoule::bus {
 namespace {
 
 constexpr std::size_t kPage = base::LogFile::kPage;
+// Read at once: a log of small groups would cost two calls for each.
+constexpr std::uint64_t kStretch = 4 << 20;
 
 std::uint64_t to_page(std::uint64_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
@@ -72,7 +74,20 @@ class LogScan {
     }
     path_ = found->second;
     PJ_ASSIGN(file_, env_.open_log_for_reading(path_));
+    forget_stretch();
     return base::ok_status();
+  }
+
+  void forget_stretch() { stretch_.clear(); }
+
+  // Bytes of the segment; they live until the next call.
+  base::Result<std::string_view> bytes_at(std::uint64_t offset, std::uint64_t bytes) {
+    if (offset < stretch_from_ || offset + bytes > stretch_from_ + stretch_.size()) {
+      stretch_from_ = offset;
+      stretch_.resize(std::min(std::max(bytes, kStretch), file_->size() - offset));
+      PJ_TRY(file_->read(offset, stretch_));
+    }
+    return std::string_view(stretch_.data() + (offset - stretch_from_), bytes);
   }
 
   std::optional<GroupHead> head_at(const base::LogFile& file, std::uint64_t segment, std::uint64_t offset) {
@@ -83,13 +98,14 @@ class LogScan {
 
   base::Status read_segment() {
     while (end_.offset < file_->size()) {
-      const auto head = head_at(*file_, end_.segment, end_.offset);
+      PJ_ASSIGN(const auto first, bytes_at(end_.offset, sizeof(GroupHead)));
+      const auto head = head_of(first, end_.segment);
       if (!head || head->group != end_.next_group || head->incarnation < end_.incarnation) break;
       if (head->bytes > file_->size() - end_.offset - sizeof *head) break;
-      group_.resize(head->bytes);
-      PJ_TRY(file_->read(end_.offset + sizeof *head, group_));
-      if (XXH3_64bits(group_.data(), group_.size()) != head->blocks_checksum) break;
-      PJ_TRY(deliver(*head));
+      PJ_ASSIGN(const auto group, bytes_at(end_.offset, sizeof *head + head->bytes));
+      const std::string_view blocks = group.substr(sizeof *head);
+      if (XXH3_64bits(blocks.data(), blocks.size()) != head->blocks_checksum) break;
+      PJ_TRY(deliver(*head, blocks));
       end_.offset += to_page(sizeof *head + head->bytes);
       end_.next_group = head->group + 1;
       end_.next_entry = head->first_entry + head->blocks;
@@ -100,8 +116,7 @@ class LogScan {
     return base::ok_status();
   }
 
-  base::Status deliver(const GroupHead& head) {
-    std::string_view rest(group_.data(), group_.size());
+  base::Status deliver(const GroupHead& head, std::string_view rest) {
     std::uint64_t offset = end_.offset + sizeof head;
     for (std::uint32_t i = 0; i < head.blocks; ++i) {
       const std::size_t size = BlockView::size_of(rest);
@@ -136,6 +151,7 @@ class LogScan {
     }
     if (durable >= end_.next_group) {
       // A writer at work may have finished the group since.
+      forget_stretch();
       PJ_TRY(read_segment());
       if (durable >= end_.next_group)
         return damaged(end_.offset, "group " + std::to_string(end_.next_group) +
@@ -149,12 +165,11 @@ class LogScan {
 
   base::Status look_behind(const base::LogFile& file, std::uint64_t segment, std::uint64_t from,
                            std::uint64_t& durable) {
-    constexpr std::uint64_t kStretch = 1 << 20;
     for (std::uint64_t at = from; at < file.size(); at += kStretch) {
-      group_.resize(std::min(kStretch, file.size() - at));
-      PJ_TRY(file.read(at, group_));
-      for (std::size_t page = 0; page < group_.size(); page += kPage) {
-        const auto head = head_of({group_.data() + page, group_.size() - page}, segment);
+      stretch_.resize(std::min(kStretch, file.size() - at));
+      PJ_TRY(file.read(at, stretch_));
+      for (std::size_t page = 0; page < stretch_.size(); page += kPage) {
+        const auto head = head_of({stretch_.data() + page, stretch_.size() - page}, segment);
         if (head && head->incarnation >= end_.incarnation && head->group >= end_.next_group)
           durable = std::max(durable, head->durable_group);
       }
@@ -174,7 +189,8 @@ class LogScan {
   std::map<std::uint64_t, std::string> names_;
   std::string path_;
   std::unique_ptr<base::LogFile> file_;
-  std::vector<char> group_;
+  std::vector<char> stretch_;  // of file_, from stretch_from_; empty: none
+  std::uint64_t stretch_from_ = 0;
   LogEnd end_;
 };
 

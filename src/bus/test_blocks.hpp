@@ -1,15 +1,11 @@
-// Small blocks for tests of engine and readers, and damage that checksums do not show. Block `number` of a
+// Small blocks for tests of engine and readers. Block `number` of a
 // source has kRowsPerBlock rows that carry its number, and figures made of it. Thread rule: pure functions.
 // Ownership: values.
 #pragma once
 
-#include <xxhash.h>
-
-#include <cstring>
 #include <string>
 
 #include "bus/block.hpp"
-#include "bus/block_layout.hpp"
 
 namespace perjoule::bus::testing {
 
@@ -18,28 +14,6 @@ inline constexpr std::size_t kRowsPerBlock = 5;
 inline std::string block_of(TableBuilder& builder, Table table, const std::string& source,
                             std::uint64_t number) {
   return encode_block(table, builder.take(), {source, number - 1, number, number}).value();
-}
-
-// Gives damaged bytes the length and checksums that they state, so that their form is what stops a reader.
-inline void mend_checksums(std::string& bytes) {
-  BlockHead head;
-  if (bytes.size() < sizeof head) return;
-  std::memcpy(&head, bytes.data(), sizeof head);
-  head.magic = kBlockMagic;
-  head.bytes = static_cast<std::uint32_t>(bytes.size());
-  if (head.header_bytes > bytes.size() || head.header_bytes < sizeof head) return;
-  for (std::size_t i = 0; i < head.columns; ++i) {
-    const std::size_t at = sizeof head + i * sizeof(ColumnHead);
-    ColumnHead column;
-    if (at + sizeof column > head.header_bytes) break;
-    std::memcpy(&column, bytes.data() + at, sizeof column);
-    if (column.offset > bytes.size() || column.bytes > bytes.size() - column.offset) continue;
-    column.checksum = XXH3_64bits(bytes.data() + column.offset, column.bytes);
-    std::memcpy(bytes.data() + at, &column, sizeof column);
-  }
-  constexpr std::size_t kFrom = offsetof(BlockHead, version);
-  head.checksum = XXH3_64bits(bytes.data() + kFrom, head.header_bytes - kFrom);
-  std::memcpy(bytes.data(), &head, kFrom);
 }
 
 // Windows of 1,000 ns; the meters' sum of a window is that of its joules.

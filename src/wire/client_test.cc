@@ -289,7 +289,7 @@ class Faults {
 TEST_F(ClientTest, AWrongTokenIsSaid) {
   ServerOptions server;
   server.token_file = folder_.at("token");
-  std::ofstream(server.token_file) << "right\n";
+  std::ofstream(server.token_file) << "the right token, so long\n";
   start(server);
   ClientOptions o = options();
   o.token = "wrong";
@@ -297,7 +297,7 @@ TEST_F(ClientTest, AWrongTokenIsSaid) {
   faults.watch(o);
   auto client = open(o);
   EXPECT_EQ(faults.first(*client), "token: the token is missing or wrong");
-  o.token = "right";
+  o.token = "the right token, so long";
   auto good = open(o);
   ASSERT_TRUE(send(*good, 1, 10).ok());
   EXPECT_TRUE(good->wait_until_answered(kPatience));
@@ -349,11 +349,11 @@ TEST_F(ClientTest, OverTls) {
   server.token_file = folder_.at("token");
   server.address = "0.0.0.0";
   write_certificate(server.certificate_file, server.key_file);
-  std::ofstream(server.token_file) << "right\n";
+  std::ofstream(server.token_file) << "the right token, so long\n";
   start(server);
   ClientOptions o = options();
   o.tls = true;
-  o.token = "right";
+  o.token = "the right token, so long";
   o.ca_file = server.certificate_file;
   for (const std::string name : {"", "store.test"}) {
     o.server_name = name;

@@ -17,13 +17,13 @@
 #include "base/result.hpp"
 #include "bus/block.hpp"
 #include "bus/engine.hpp"
+#include "wire/door.hpp"
 
 namespace perjoule::wire {
 
 inline constexpr std::uint16_t kWireVersion = 1;
 inline constexpr std::size_t kHeaderBytes = 20;
 inline constexpr std::size_t kMaxControlBytes = 4096;
-inline constexpr std::size_t kMaxTokenBytes = 1024;
 
 enum class FrameType : std::uint16_t {
   kHello = 1,

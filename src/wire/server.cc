@@ -1,12 +1,9 @@
 #include "wire/server.hpp"
 
-#include <openssl/crypto.h>
-#include <openssl/sha.h>
 #include <pthread.h>
 
 #include <algorithm>
 #include <atomic>
-#include <filesystem>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -15,9 +12,11 @@
 #include "base/clock.hpp"
 #include "base/env.hpp"
 #include "bus/utf8.hpp"
+#include "wire/door.hpp"
 #include "wire/flow_window.hpp"
 #include "wire/socket_include.hpp"
 #include "wire/source_gates.hpp"
+#include "wire/tls_include.hpp"
 
 namespace perjoule::wire {
 namespace {
@@ -34,13 +33,6 @@ struct Counters {
   std::array<std::atomic<std::uint64_t>, kEndCodeCount> ended{};
 };
 
-using Digest = std::array<unsigned char, SHA256_DIGEST_LENGTH>;
-Digest digest_of(std::string_view text) {
-  Digest out;
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), out.data());
-  return out;
-}
-
 class Connection;
 
 // What the connections of a server share.
@@ -52,7 +44,7 @@ struct Shared {
 
   bus::Engine& engine;
   const ServerOptions options;
-  std::optional<Digest> token;  // its digest, so that comparing takes the same time for any length
+  TokenSet tokens;
   std::optional<asio::ssl::context> tls;
   Counters counters;
   SourceGates gates;
@@ -237,11 +229,8 @@ void Connection::on_hello(const Frame& frame) {
   if (!hello.ok()) return finish(EndCode::kMalformed, hello.error().why);
   if (hello->lowest_version > kWireVersion)
     return finish(EndCode::kVersion, "this server speaks version " + std::to_string(kWireVersion));
-  if (shared_.token) {
-    const Digest given = digest_of(hello->token);
-    if (CRYPTO_memcmp(given.data(), shared_.token->data(), given.size()) != 0)
-      return finish(EndCode::kToken, "the token is missing or wrong");
-  }
+  if (!shared_.tokens.empty() && !shared_.tokens.holds(hello->token))
+    return finish(EndCode::kToken, "the token is missing or wrong");
   if (hello->source.empty() || hello->source.size() > bus::kMaxSourceName ||
       !bus::is_valid_utf8(hello->source))
     return finish(EndCode::kSource, "a source's name has 1 to 128 bytes of UTF-8");
@@ -475,9 +464,8 @@ class ServerImpl final : public Server {
   void stop() override;
 
  private:
-  base::Status load_token();
-  base::Status load_certificate();
-  base::Status listen(const asio::ip::address& address);
+  base::Status load_tokens();
+  base::Status listen();
   void accept();
   void on_accept(const ErrorCode& error, Tcp::socket socket);
   void end_all(bool at_once);
@@ -493,44 +481,19 @@ class ServerImpl final : public Server {
   std::vector<std::thread> threads_;
 };
 
-base::Status ServerImpl::load_token() {
+base::Status ServerImpl::load_tokens() {
   const std::string& path = shared_.options.token_file;
   if (path.empty()) return base::ok_status();
-  PJ_ASSIGN(std::string text, base::posix_env().read_file(path, 1U << 20));
-  text.resize(std::min(text.find_first_of("\r\n"), text.size()));
-  if (text.empty() || text.size() > kMaxTokenBytes)
-    return base::bad_input("use a token", path,
-                           "its first line has " + std::to_string(text.size()) + " bytes",
-                           "write one line of 1 to 1024 bytes, e.g. openssl rand -hex 32 > FILE");
-  shared_.token = digest_of(text);
+  PJ_ASSIGN(const std::string text, base::posix_env().read_file(path, 1U << 20));
+  PJ_ASSIGN(const auto tokens, read_tokens(text, path));
+  shared_.tokens = TokenSet(tokens);
   return base::ok_status();
 }
 
-base::Status ServerImpl::load_certificate() {
-  const ServerOptions& o = shared_.options;
-  if (o.certificate_file.empty() != o.key_file.empty())
-    return base::bad_input("use TLS", o.certificate_file + o.key_file,
-                           "a certificate and its key go together");
-  if (o.certificate_file.empty()) return base::ok_status();
-  for (const auto& file : {o.certificate_file, o.key_file}) {
-    if (!std::filesystem::exists(file)) return base::missing("use TLS", file, "there is no such file");
-  }
-  shared_.tls.emplace(asio::ssl::context::tls_server);
-  SSL_CTX_set_min_proto_version(shared_.tls->native_handle(), TLS1_2_VERSION);
-  ErrorCode error;
-  shared_.tls->use_certificate_chain_file(o.certificate_file, error);
-  if (error) return base::bad_input("use TLS", o.certificate_file, error.message(), "give a PEM file");
-  shared_.tls->use_private_key_file(o.key_file, asio::ssl::context::pem, error);
-  if (error)
-    return base::bad_input("use TLS", o.key_file, error.message(),
-                           "give the certificate's key as a PEM file");
-  return base::ok_status();
-}
-
-base::Status ServerImpl::listen(const asio::ip::address& address) {
+base::Status ServerImpl::listen() {
   const ServerOptions& o = shared_.options;
   const std::string where = o.address + ":" + std::to_string(o.port);
-  const Tcp::endpoint endpoint(address, o.port);
+  const Tcp::endpoint endpoint(asio::ip::make_address(o.address), o.port);
   ErrorCode error;
   acceptor_.open(endpoint.protocol(), error);
   if (!error) acceptor_.set_option(asio::socket_base::reuse_address(true), error);
@@ -544,15 +507,13 @@ base::Status ServerImpl::listen(const asio::ip::address& address) {
 
 base::Status ServerImpl::start() {
   const ServerOptions& o = shared_.options;
-  ErrorCode error;
-  const auto address = asio::ip::make_address(o.address, error);
-  if (error) return base::bad_input("listen", o.address, "it is no IP address", "use 127.0.0.1 or ::1");
-  PJ_TRY(load_token());
-  PJ_TRY(load_certificate());
-  if (!address.is_loopback() && (!shared_.tls || !shared_.token))
-    return base::bad_input("listen", o.address, "other machines may connect, and there is no TLS or no token",
-                           "give a certificate, its key and a token file, or use 127.0.0.1");
-  PJ_TRY(listen(address));
+  PJ_TRY(load_tokens());
+  PJ_TRY(check_door({o.address, o.certificate_file, o.key_file, !shared_.tokens.empty()}));
+  if (!o.certificate_file.empty()) {
+    shared_.tls.emplace(asio::ssl::context::tls_server);
+    PJ_TRY(load_certificate(*shared_.tls, o.certificate_file, o.key_file));
+  }
+  PJ_TRY(listen());
   accept();
   for (unsigned i = 0; i < std::max(o.threads, 1U); ++i) {
     threads_.emplace_back([this] { io_.run(); });

@@ -35,7 +35,7 @@ struct ServerOptions {
   std::uint16_t port = 0;  // 0: any free one
   // PEM files; both or none. With them the server speaks TLS.
   std::string certificate_file, key_file;
-  std::string token_file;  // its first line; empty: no token is asked for
+  std::string token_file;  // one token a line (wire/door.hpp); empty: no token is asked for
   // A client that wants less than this gets this.
   bus::Durability weakest = bus::Durability::kBuffered;
   ServerLimits limits;
