@@ -98,6 +98,74 @@ TEST(Parquet, EveryFlippedBitBeforeThePageIndexIsFoundWithoutTheFileHash) {
   }
 }
 
+// Whole numbers on a grid of 1,000, readings in a narrow range and codes of many texts: stored byte by byte
+// and as literals alone, as the writer does from 1,024 values on.
+Batch batch_of_planes(Source& source) {
+  constexpr std::size_t kRows = 1100;
+  Batch b = source.batch(1);
+  for (std::size_t c = 0; c < b.columns.size(); ++c) {
+    b.columns[c] = {};
+    source.fill(b.columns[c], kColumns[c], kRows, 0);
+  }
+  b.rows = kRows;
+  for (auto& v : b.columns[1].ints) v = static_cast<std::int64_t>(source.below(150'000)) * 1'000;
+  for (auto& v : b.columns[2].doubles) v = 1 + static_cast<double>(source.rng.next() >> 12) * 0x1.0p-52;
+  for (auto& c : b.columns[4].codes)
+    c = static_cast<std::uint32_t>(std::min(source.below(6), source.below(6)));
+  for (std::size_t i = 0; i < kRows; i += 50) b.columns[1].valid[i] = 0, b.columns[1].ints[i] = 0;
+  return b;
+}
+
+TEST(Parquet, NumbersByteByByteRoundTripAndEveryFlippedBitIsFound) {
+  Source source(14);
+  const Batch rows = batch_of_planes(source);
+  const std::string bytes = write({rows}, 1 << 16);
+  const auto whole = ParquetFile::open(bytes, "f");
+  ASSERT_TRUE(whole.ok()) << whole.error().message();
+  ASSERT_FALSE(whole->check().has_value()) << whole->check()->column << ": " << whole->check()->why;
+  expect_same(rows, *whole->read(0, kAll));
+  for (const std::size_t c : {1U, 2U, 4U}) {
+    const ChunkMeta& chunk = whole->meta().groups[0].columns[c];
+    const Encoding encoding = c == 4 ? Encoding::kRleDictionary : Encoding::kByteStreamSplit;
+    ASSERT_EQ(chunk.encoding, encoding) << c;
+    const auto from =
+        static_cast<std::size_t>(chunk.dictionary_offset >= 0 ? chunk.dictionary_offset : chunk.data_offset);
+    for (std::size_t i = 8 * from; i < 8 * (from + static_cast<std::size_t>(chunk.stored_bytes)); ++i) {
+      std::string bad = bytes;
+      bad[i / 8] = static_cast<char>(bad[i / 8] ^ (1 << (i % 8)));
+      const auto file = ParquetFile::open(std::move(bad), "f");
+      const std::array<std::size_t, 1> column{c};
+      ASSERT_TRUE(!file.ok() || !file->read(0, column).ok()) << "bit " << i;
+    }
+  }
+}
+
+TEST(Parquet, ColumnThatRepeatsTheOneBeforeReadsAsItself) {
+  static constexpr std::array kTwins = std::to_array<ColumnSpec>({{"t_ns", ColumnType::kInt64},
+                                                                  {"meter", ColumnType::kText, true},
+                                                                  {"device", ColumnType::kText, true}});
+  const TableSchema schema{"twins", kTwins, 0};
+  Batch b;
+  b.rows = 100;
+  b.columns.resize(3);
+  b.columns[0].ints.assign(b.rows, 7);
+  b.columns[1].type = b.columns[2].type = ColumnType::kText;
+  b.columns[1].dictionary = {"b", "a"};
+  for (std::uint32_t i = 0; i < b.rows; ++i) b.columns[1].codes.push_back(i % 7 == 0 ? kNullCode : i / 9 % 2);
+  b.columns[2] = b.columns[1];
+  const auto alone = encode_row_group(schema, b);
+  b.columns[2].repeats = true;
+  const auto twice = encode_row_group(schema, b);
+  EXPECT_EQ(alone->bytes, twice->bytes);
+  EXPECT_EQ(alone->meta.raw_bytes, twice->meta.raw_bytes);
+  for (std::size_t c = 0; c < 3; ++c) {
+    const ChunkMeta &x = alone->meta.columns[c], &y = twice->meta.columns[c];
+    EXPECT_EQ(
+        std::tuple(x.name, x.data_offset, x.dictionary_offset, x.stored_bytes, x.nulls, x.pages[0].offset),
+        std::tuple(y.name, y.data_offset, y.dictionary_offset, y.stored_bytes, y.nulls, y.pages[0].offset));
+  }
+}
+
 TEST(Parquet, AnyDamageGivesRowsOrAnError) {
   Source source(11);
   const std::string bytes = write({source.batch(60), source.batch(9)}, 16);
