@@ -15,6 +15,7 @@
 #include "bus/source_chains.hpp"
 #include "bus/store_folder.hpp"
 #include "bus/store_lock.hpp"
+#include "bus/store_upgrade.hpp"
 
 namespace perjoule::bus {
 namespace {
@@ -134,6 +135,7 @@ base::Status EngineImpl::load_manifest() {
   if (env_.exists(path)) {
     PJ_ASSIGN(const std::string text, env_.read_file(path));
     PJ_ASSIGN(manifest, parse_manifest(text, path));
+    PJ_TRY(upgrade_manifest(env_, directory_, manifest));
   } else {
     manifest.meta = options_.meta;
   }

@@ -45,11 +45,7 @@ class GroupEncoder {
       PJ_TRY(chunk(schema_.columns[i], batch_.columns[i]));
     out_.meta.sorted_by = options_.sorted_by;
     for (const auto& s : out_.meta.sorted_by) PJ_CHECK(s.column < schema_.columns.size());
-    const ChunkMeta& time = out_.meta.columns[schema_.time_column];
-    PJ_CHECK(time.type == ParquetType::kInt64 && time.bounds.known);
-    out_.time.known = true;
-    std::memcpy(&out_.time.first_ns, time.bounds.smallest.data(), sizeof out_.time.first_ns);
-    std::memcpy(&out_.time.last_ns, time.bounds.largest.data(), sizeof out_.time.last_ns);
+    if (schema_.time_column != kNoTimeColumn) keep_time(out_.meta.columns[schema_.time_column]);
     out_.meta.stored_bytes = static_cast<std::int64_t>(out_.bytes.size());
     append_blooms();
     return std::move(out_);
@@ -60,6 +56,13 @@ class GroupEncoder {
     std::size_t from, to;
     std::size_t size() const { return to - from; }
   };
+
+  void keep_time(const ChunkMeta& time) {
+    PJ_CHECK(time.type == ParquetType::kInt64 && time.bounds.known);
+    out_.time.known = true;
+    std::memcpy(&out_.time.first_ns, time.bounds.smallest.data(), sizeof out_.time.first_ns);
+    std::memcpy(&out_.time.last_ns, time.bounds.largest.data(), sizeof out_.time.last_ns);
+  }
 
   base::Status chunk(const ColumnSpec& spec, const Column& column) {
     PJ_CHECK(spec.type == column.type);
