@@ -411,6 +411,15 @@ class Repairer {
 
 }  // namespace
 
+base::Result<StoreLock> lock_for_repair(base::Env& env, const std::string& directory) {
+  PJ_ASSIGN(const auto names, env.list(directory));
+  if (names.empty())
+    return base::missing("repair a store", directory, "there is no store here",
+                         "Name it: perjoule store repair DIR");
+  PJ_TRY(env.create_directories(directory + "/catalog"));
+  return StoreLock::acquire(lock_path(directory));
+}
+
 base::Result<RepairPlan> plan_repair(base::Env& env, const std::string& directory,
                                      const RepairOptions& options) {
   return Planner(env, directory, options).run();

@@ -17,6 +17,7 @@
 
 #include "base/time.hpp"
 #include "bus/store.hpp"
+#include "bus/store_lock.hpp"
 
 namespace perjoule::bus {
 
@@ -46,6 +47,8 @@ struct RepairPlan {
   std::uint64_t next_segment = 1, next_group = 1;
 };
 
+// Hold it from the plan to the end. Errors: kMissing without a store, kIo for a writer at work.
+base::Result<StoreLock> lock_for_repair(base::Env& env, const std::string& directory);
 // Errors: kMissing without a store, kBadInput for a newer format, kIo.
 base::Result<RepairPlan> plan_repair(base::Env& env, const std::string& directory,
                                      const RepairOptions& options);
