@@ -68,10 +68,12 @@ ordered_json audit_json(const std::vector<bus::Finding>& findings, const bus::Co
 
 // What cannot be read any more because of a finding.
 std::string lost_text(const bus::Finding& f) {
-  std::string out = f.rows_known ? fmt::format("          lost: {} rows", base::group_digits(static_cast<std::int64_t>(f.rows)))
+  std::string out = f.rows_known ? fmt::format("          lost: {} rows",
+                                               base::group_digits(static_cast<std::int64_t>(f.rows)))
                                  : "          lost: rows, nobody knows how many";
   if (f.time.known)
-    out += fmt::format(" from {} to {}", base::format_iso8601({f.time.first_ns}), base::format_iso8601({f.time.last_ns}));
+    out += fmt::format(" from {} to {}", base::format_iso8601({f.time.first_ns}),
+                       base::format_iso8601({f.time.last_ns}));
   if (!f.numbers.empty()) out += "; numbers of sources: " + f.numbers;
   return out + "\n";
 }
@@ -86,9 +88,11 @@ std::string repairs_text(const std::vector<bus::RepairRecord>& records) {
       continue;
     }
     std::uint64_t rows = 0;
-    for (const auto& lost : j["lost"]) rows += lost["rows"].is_number() ? lost["rows"].get<std::uint64_t>() : 0;
-    out += fmt::format("repaired      {}: {} parts were lost, {} rows of them are known\n", j["at"].get<std::string>(),
-                       j["lost"].size(), base::group_digits(static_cast<std::int64_t>(rows)));
+    for (const auto& lost : j["lost"])
+      rows += lost["rows"].is_number() ? lost["rows"].get<std::uint64_t>() : 0;
+    out += fmt::format("repaired      {}: {} parts were lost, {} rows of them are known\n",
+                       j["at"].get<std::string>(), j["lost"].size(),
+                       base::group_digits(static_cast<std::int64_t>(rows)));
   }
   return out;
 }
@@ -111,7 +115,9 @@ std::string audit_text(const std::vector<bus::Finding>& findings, const bus::Con
                   " on are not checked, one of the two tables may end before the other\n";
   }
   if (damaged)
-    return out + "conservation  not checked: restore the damaged file, or keep what is sound with perjoule store repair\n";
+    return out +
+           "conservation  not checked: restore the damaged file, or keep what is sound with perjoule store "
+           "repair\n";
   const auto count = [](auto n) { return base::group_digits(static_cast<std::int64_t>(n)); };
   out += fmt::format("equality 1    {} leaf meters x windows: meter == sum of its joules\n",
                      count(c.leaf_checks));
@@ -240,7 +246,8 @@ base::Result<Answer> ask_query(const CommandLine& line, const AskArgs& args) {
 
 base::Status write_report_files(const AskArgs& args, const answers::StoreReport& report,
                                 const std::vector<bus::Finding>& left_out) {
-  if (!args.html.empty()) PJ_TRY(base::write_output(args.html, answers::mark_html(answers::report_html(report), left_out)));
+  if (!args.html.empty())
+    PJ_TRY(base::write_output(args.html, answers::mark_html(answers::report_html(report), left_out)));
   if (!args.json_file.empty())
     PJ_TRY(base::write_output(args.json_file,
                               with_newline(answers::mark_json(answers::report_json(report), left_out))));
@@ -327,21 +334,22 @@ void add_explain(CommandLine& line) {
 
 void add_query(CommandLine& line) {
   auto args = std::make_shared<AskArgs>();
-  CLI::App& c =
-      line.add(line.root(),
-               {"query",
-                "read-only SQL over a store (needs libduckdb: ./dev duckdb)",
-                "Tables: meters, joules, samples, requests, jobs, decisions, carbon, with every row that was "
-                "acknowledged. One statement that "
-                "reads; other files can "
-                "neither be read nor written. csv, jsonl, arrow and parquet are written as they come, whatever "
-                "their size.",
-                {"perjoule query 'select count(*) from joules'",
-                 "perjoule query 'select share, sum(energy_uj) from joules group by 1' --json",
-                 "perjoule query 'select * from joules where tenant is not null' --format arrow > joules.arrow"}});
+  CLI::App& c = line.add(
+      line.root(),
+      {"query",
+       "read-only SQL over a store (needs libduckdb: ./dev duckdb)",
+       "Tables: meters, joules, samples, requests, jobs, decisions, carbon, with every row that was "
+       "acknowledged. One statement that "
+       "reads; other files can "
+       "neither be read nor written. csv, jsonl, arrow and parquet are written as they come, whatever "
+       "their size.",
+       {"perjoule query 'select count(*) from joules'",
+        "perjoule query 'select share, sum(energy_uj) from joules group by 1' --json",
+        "perjoule query 'select * from joules where tenant is not null' --format arrow > joules.arrow"}});
   line.sql(c.add_option("sql", args->sql, "one reading statement")->required(), bus::table_names());
-  line.words(c.add_option("--format", args->format, "table, json, jsonl, csv, arrow (IPC stream) or parquet")->capture_default_str(), "FORMAT",
-             {"table", "json", "jsonl", "csv", "arrow", "parquet"});
+  line.words(c.add_option("--format", args->format, "table, json, jsonl, csv, arrow (IPC stream) or parquet")
+                 ->capture_default_str(),
+             "FORMAT", {"table", "json", "jsonl", "csv", "arrow", "parquet"});
   c.add_flag("--json", args->json, "one JSON document");
   finish_question(line, c, args, false, ask_query);
 }

@@ -106,28 +106,34 @@ ordered_json info_json(const bus::StoreReader& store, base::Env& env) {
 std::string info_text(const bus::StoreReader& store, base::Env& env) {
   const auto& m = store.manifest();
   std::string out = fmt::format("{}  format {}, {}\n\n", store.directory(), m.format_version,
-                                m.complete           ? "complete"
+                                m.complete          ? "complete"
                                 : !m.tables.empty() ? "takes events"
                                                     : "broken off or still being written");
-  out += fmt::format("{:<10} {:>15} {:>7} {:>15} {:>11} {:>13}  {}\n", "table", "rows", "files", "bytes", "bytes/row",
-                     "not sealed", "time");
+  out += fmt::format("{:<10} {:>15} {:>7} {:>15} {:>11} {:>13}  {}\n", "table", "rows", "files", "bytes",
+                     "bytes/row", "not sealed", "time");
   for (const TableInfo& t : table_infos(store)) {
-    out += fmt::format("{:<10} {:>15} {:>7} {:>15} {:>11} {:>13}  {}\n", t.name, count_text(t.sealed_rows + t.unsealed_rows),
-                       t.files, count_text(t.bytes), t.sealed_rows == 0 ? "-" : fmt::format("{:.2f}", t.bytes_per_row()),
-                       count_text(t.unsealed_rows),
-                       t.time.known ? base::format_iso8601({t.time.first_ns}) + " to " + base::format_iso8601({t.time.last_ns}) : "-");
+    out += fmt::format(
+        "{:<10} {:>15} {:>7} {:>15} {:>11} {:>13}  {}\n", t.name, count_text(t.sealed_rows + t.unsealed_rows),
+        t.files, count_text(t.bytes), t.sealed_rows == 0 ? "-" : fmt::format("{:.2f}", t.bytes_per_row()),
+        count_text(t.unsealed_rows),
+        t.time.known
+            ? base::format_iso8601({t.time.first_ns}) + " to " + base::format_iso8601({t.time.last_ns})
+            : "-");
   }
   if (m.tables.empty()) return out;
   out += fmt::format("\nlog        {} segments, {} blocks not sealed\n", log_segments(env, store.directory()),
                      count_text(store.tail().size()));
-  if (const auto log = store.log_status(); !log.ok()) out += "           DAMAGED: " + log.error().message() + "\n";
+  if (const auto log = store.log_status(); !log.ok())
+    out += "           DAMAGED: " + log.error().message() + "\n";
   constexpr std::size_t kShown = 20;
   std::size_t shown = 0;
   for (const auto& [source, last] : m.sources) {
     if (shown++ == kShown) break;
-    out += fmt::format("{:<10} {} through number {}\n", shown == 1 ? "sources" : "", source, count_text(last));
+    out +=
+        fmt::format("{:<10} {} through number {}\n", shown == 1 ? "sources" : "", source, count_text(last));
   }
-  if (m.sources.size() > kShown) out += fmt::format("           and {} more (--json)\n", m.sources.size() - kShown);
+  if (m.sources.size() > kShown)
+    out += fmt::format("           and {} more (--json)\n", m.sources.size() - kShown);
   return out;
 }
 
@@ -192,8 +198,9 @@ base::Result<Answer> export_rows(const CommandLine& line, const ExportArgs& args
   if (!rows.ok()) return rows.error();
   if (!to_stdout) PJ_TRY(file->commit());
   const std::string mark = answers::damage_text(store.left_out());
-  return Answer{to_stdout ? "" : fmt::format("{} rows of {} written to {}\n", count_text(*rows), args.table, args.out),
-                mark.empty() ? 0 : 1, mark};
+  return Answer{
+      to_stdout ? "" : fmt::format("{} rows of {} written to {}\n", count_text(*rows), args.table, args.out),
+      mark.empty() ? 0 : 1, mark};
 }
 
 // ---- repair ----
@@ -209,15 +216,19 @@ std::string plan_text(const bus::RepairPlan& plan, bool applied) {
   std::string out;
   for (const auto& f : plan.lost) {
     out += fmt::format("lost       {} byte {}: {}\n", f.file, f.byte, f.why);
-    out += "           " + (f.rows_known ? count_text(f.rows) + " rows" : std::string("rows: not known how many"));
+    out += "           " +
+           (f.rows_known ? count_text(f.rows) + " rows" : std::string("rows: not known how many"));
     if (f.time.known)
-      out += fmt::format(" from {} to {}", base::format_iso8601({f.time.first_ns}), base::format_iso8601({f.time.last_ns}));
+      out += fmt::format(" from {} to {}", base::format_iso8601({f.time.first_ns}),
+                         base::format_iso8601({f.time.last_ns}));
     out += (f.numbers.empty() ? "" : "; numbers of sources: " + f.numbers) + "\n";
   }
-  for (const auto& file : plan.rewrite) out += fmt::format("rewritten  {}: its sound row groups {}a new file\n", file, will);
+  for (const auto& file : plan.rewrite)
+    out += fmt::format("rewritten  {}: its sound row groups {}a new file\n", file, will);
   for (const auto& file : plan.move) out += fmt::format("put aside  {} {}moved to lost+found\n", file, will);
   for (const auto& file : plan.remove) out += fmt::format("removed    {} (unfinished)\n", file);
-  if (plan.new_log) out += fmt::format("log        what is whole of it {}sealed into files, a new one begun\n", will);
+  if (plan.new_log)
+    out += fmt::format("log        what is whole of it {}sealed into files, a new one begun\n", will);
   if (plan.new_manifest) out += fmt::format("manifest   {}made anew from the sealed files\n", will);
   for (const auto& text : plan.uncertain) out += "uncertain  " + text + "\n";
   if (!plan.refused.empty()) out += "refused    " + plan.refused + "\n           " + plan.hint + "\n";
@@ -241,7 +252,8 @@ void add_info(CommandLine& line, CLI::App& parent) {
   CLI::App& c = line.add(parent, {"info",
                                   "tables, rows, bytes, times, log and sources of a store",
                                   "Reads the catalogue and the log's unsealed blocks, no sealed rows.",
-                                  {"perjoule store info", "perjoule store info /var/lib/perjoule", "perjoule store info --json"}});
+                                  {"perjoule store info", "perjoule store info /var/lib/perjoule",
+                                   "perjoule store info --json"}});
   line.folder(c.add_option("store", args->store, "folder of the store")->capture_default_str());
   c.add_flag("--json", args->json, "one JSON document");
   line.on_chosen(c, [args] { return info(*args); });
@@ -250,18 +262,21 @@ void add_info(CommandLine& line, CLI::App& parent) {
 void add_export(CommandLine& line, CLI::App& parent) {
   auto args = std::make_shared<ExportArgs>();
   CLI::App& c = line.add(
-      parent, {"export",
-               "one table as Parquet, CSV, JSON lines or an Arrow stream",
-               "Every row that was acknowledged, the log's unsealed ones too. A file gets its name when it is whole.",
-               {"perjoule store export --table joules --out joules.parquet",
-                "perjoule store export --table samples --format csv --from -1h --out -",
-                "perjoule store export /tmp/s --table requests --format arrow --out requests.arrow"}});
+      parent,
+      {"export",
+       "one table as Parquet, CSV, JSON lines or an Arrow stream",
+       "Every row that was acknowledged, the log's unsealed ones too. A file gets its name when it is whole.",
+       {"perjoule store export --table joules --out joules.parquet",
+        "perjoule store export --table samples --format csv --from -1h --out -",
+        "perjoule store export /tmp/s --table requests --format arrow --out requests.arrow"}});
   line.folder(c.add_option("store", args->store, "folder of the store")->capture_default_str());
   line.words(c.add_option("--table", args->table, "which one")->required(), "TABLE", bus::table_names());
-  line.words(c.add_option("--format", args->format, "parquet, csv, jsonl or arrow (IPC stream)")->capture_default_str(),
+  line.words(c.add_option("--format", args->format, "parquet, csv, jsonl or arrow (IPC stream)")
+                 ->capture_default_str(),
              "FORMAT", {"parquet", "csv", "jsonl", "arrow"});
   line.file(c.add_option("--out", args->out, "where to; - is standard output")->required());
-  c.add_option("--from", args->from, "ISO 8601, or -1h: that long before the table's last row")->type_name("TIME");
+  c.add_option("--from", args->from, "ISO 8601, or -1h: that long before the table's last row")
+      ->type_name("TIME");
   c.add_option("--to", args->to, "as --from")->type_name("TIME");
   c.add_flag("--skip-damaged", args->skip_damaged,
              "leave out what is damaged instead of refusing; a line on stderr says so, the status is 1");
@@ -271,17 +286,19 @@ void add_export(CommandLine& line, CLI::App& parent) {
 void add_repair(CommandLine& line, CLI::App& parent) {
   auto args = std::make_shared<RepairArgs>();
   CLI::App& c = line.add(
-      parent, {"repair",
-               "keep what is sound of a damaged store, and write down what is lost",
-               "Without --apply it only says what it would do. Damaged files go to STORE/lost+found, nothing is "
-               "deleted; the sound row groups of a damaged file become a new one. A damaged log is given up only at "
-               "the place that you name; a lost manifest is made anew only where no row can count twice.",
-               {"perjoule store repair", "perjoule store repair --apply",
-                "perjoule store repair --apply --give-up-log-from wal/0000000001.log:8192"}});
+      parent,
+      {"repair",
+       "keep what is sound of a damaged store, and write down what is lost",
+       "Without --apply it only says what it would do. Damaged files go to STORE/lost+found, nothing is "
+       "deleted; the sound row groups of a damaged file become a new one. A damaged log is given up only at "
+       "the place that you name; a lost manifest is made anew only where no row can count twice.",
+       {"perjoule store repair", "perjoule store repair --apply",
+        "perjoule store repair --apply --give-up-log-from wal/0000000001.log:8192"}});
   line.folder(c.add_option("store", args->store, "folder of the store")->capture_default_str());
   c.add_flag("--apply", args->apply, "do it");
-  c.add_option("--give-up-log-from", args->give_up_log_from,
-               "the log's first damaged place, as the dry run names it: what cannot be read from there on is lost")
+  c.add_option(
+       "--give-up-log-from", args->give_up_log_from,
+       "the log's first damaged place, as the dry run names it: what cannot be read from there on is lost")
       ->type_name("PLACE");
   line.on_chosen(c, [args] { return repair(*args); });
 }
@@ -289,11 +306,12 @@ void add_repair(CommandLine& line, CLI::App& parent) {
 }  // namespace
 
 void add_store_tool_commands(CommandLine& line) {
-  CLI::App& store = line.add(line.root(), {"store",
-                                           "look after a store: info, export, repair",
-                                           "",
-                                           {"perjoule store info", "perjoule store export --table joules --out joules.parquet",
-                                            "perjoule store repair"}});
+  CLI::App& store = line.add(
+      line.root(), {"store",
+                    "look after a store: info, export, repair",
+                    "",
+                    {"perjoule store info", "perjoule store export --table joules --out joules.parquet",
+                     "perjoule store repair"}});
   store.require_subcommand(1);
   add_info(line, store);
   add_export(line, store);

@@ -46,7 +46,8 @@ std::string damage_text(const std::vector<bus::Finding>& left_out) {
                     (t.all_rows_known ? "" : "at least ") +
                     base::group_digits(static_cast<std::int64_t>(t.rows)) + " rows";
   if (t.time.known)
-    out += " from " + base::format_iso8601({t.time.first_ns}) + " to " + base::format_iso8601({t.time.last_ns});
+    out +=
+        " from " + base::format_iso8601({t.time.first_ns}) + " to " + base::format_iso8601({t.time.last_ns});
   return out + " (perjoule audit lists them)";
 }
 

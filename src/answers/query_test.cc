@@ -64,21 +64,34 @@ TEST_F(QueryTest, EveryTableIsAView) {
 TEST_F(QueryTest, OnlyReadsAndOnlyTheStore) {
   const std::string victim = files_.file("jobs/part-000001.parquet");
   const auto size = std::filesystem::file_size(victim);
-  for (const std::string& sql :
-       {std::string("copy jobs to '") + victim + "'", "copy jobs to '" + files_.file("new.csv") + "'",
-        std::string("create table t as select 1"), std::string("select 1; drop view jobs"),
-        std::string("set threads=2"), std::string("reset enable_external_access"),
-        std::string("install httpfs"), std::string("select * from read_csv('/etc/passwd')"),
-        std::string("attach 'x.db'"),
-        std::string("insert into jobs select * from jobs"), std::string("with a as (select 1) insert into jobs from a"),
-        std::string("pragma memory_limit='1GB'"), std::string("pragma enable_profiling"), std::string("set global threads=2"), std::string("load httpfs"), std::string("vacuum"),
-        std::string("select * from glob('/etc/*')"), std::string("select * from read_text('/etc/passwd')"),
-        std::string("select * from '/etc/passwd'"), std::string("select * from read_parquet('/tmp/*.parquet')"),
-        std::string("select (select count(*) from read_csv('/etc/passwd'))"),
-        std::string("from query('copy (select 1) to ''/tmp/tools-x.csv''')"),
-        std::string("select getenv('HOME')"),
-        std::string("explain analyze copy jobs to '" + files_.file("new.csv") + "'"), std::string(""),
-        std::string("selec 1"), std::string("select [1, 2]"), std::string("select * from nothing")}) {
+  for (const std::string& sql : {std::string("copy jobs to '") + victim + "'",
+                                 "copy jobs to '" + files_.file("new.csv") + "'",
+                                 std::string("create table t as select 1"),
+                                 std::string("select 1; drop view jobs"),
+                                 std::string("set threads=2"),
+                                 std::string("reset enable_external_access"),
+                                 std::string("install httpfs"),
+                                 std::string("select * from read_csv('/etc/passwd')"),
+                                 std::string("attach 'x.db'"),
+                                 std::string("insert into jobs select * from jobs"),
+                                 std::string("with a as (select 1) insert into jobs from a"),
+                                 std::string("pragma memory_limit='1GB'"),
+                                 std::string("pragma enable_profiling"),
+                                 std::string("set global threads=2"),
+                                 std::string("load httpfs"),
+                                 std::string("vacuum"),
+                                 std::string("select * from glob('/etc/*')"),
+                                 std::string("select * from read_text('/etc/passwd')"),
+                                 std::string("select * from '/etc/passwd'"),
+                                 std::string("select * from read_parquet('/tmp/*.parquet')"),
+                                 std::string("select (select count(*) from read_csv('/etc/passwd'))"),
+                                 std::string("from query('copy (select 1) to ''/tmp/tools-x.csv''')"),
+                                 std::string("select getenv('HOME')"),
+                                 std::string("explain analyze copy jobs to '" + files_.file("new.csv") + "'"),
+                                 std::string(""),
+                                 std::string("selec 1"),
+                                 std::string("select [1, 2]"),
+                                 std::string("select * from nothing")}) {
     const auto answer = query(*store_, sql, options_);
     ASSERT_FALSE(answer.ok()) << sql;
     EXPECT_EQ(base::exit_status(answer.error().kind), 2) << sql << ": " << answer.error().message();
@@ -110,22 +123,31 @@ std::string streamed(const bus::StoreReader& store, const std::string& sql, bus:
 
 TEST_F(QueryTest, StreamsSayWhatTheWholeAnswerSays) {
   for (const char* sql :
-       {"select * from joules order by seq, energy_uj", "select * from requests order by request", "select * from carbon order by t0_ns, region",
+       {"select * from joules order by seq, energy_uj", "select * from requests order by request",
+        "select * from carbon order by t0_ns, region",
         "select tenant, sum(energy_uj) e, avg(energy_uj) a, count(*) n from joules group by 1 order by 1",
-        "select 1 where false", "select 170141183460469231731687303715884105727::hugeint h, -5::hugeint m, 18446744073709551615::ubigint u",
-        "select -0.05::decimal(5,2) a, 12345678901234567890.123::decimal(30,3) b, null c, true d, 1.5::float e",
-        "select date '1969-12-31' d, timestamp '2024-02-29 23:59:59.25' t, timestamp '1600-01-01 00:00:00' o", "describe jobs"}) {
+        "select 1 where false",
+        "select 170141183460469231731687303715884105727::hugeint h, -5::hugeint m, "
+        "18446744073709551615::ubigint u",
+        "select -0.05::decimal(5,2) a, 12345678901234567890.123::decimal(30,3) b, null c, true d, 1.5::float "
+        "e",
+        "select date '1969-12-31' d, timestamp '2024-02-29 23:59:59.25' t, timestamp '1600-01-01 00:00:00' o",
+        "describe jobs"}) {
     const auto whole = query(*store_, sql, options_);
     ASSERT_TRUE(whole.ok()) << whole.error().message();
     const std::string lines = streamed(*store_, sql, bus::StreamFormat::kJsonLines, options_);
-    EXPECT_EQ(static_cast<std::size_t>(std::count(lines.begin(), lines.end(), '\n')), whole->rows.size()) << sql;
-    EXPECT_EQ(streamed(*store_, sql, bus::StreamFormat::kCsv, options_).substr(0, 20), query_csv(*whole).substr(0, 20));
+    EXPECT_EQ(static_cast<std::size_t>(std::count(lines.begin(), lines.end(), '\n')), whole->rows.size())
+        << sql;
+    EXPECT_EQ(streamed(*store_, sql, bus::StreamFormat::kCsv, options_).substr(0, 20),
+              query_csv(*whole).substr(0, 20));
   }
-  const std::string wide = "select 170141183460469231731687303715884105727::hugeint h, -0.05::decimal(5,2) d, date '1969-12-31' t";
+  const std::string wide =
+      "select 170141183460469231731687303715884105727::hugeint h, -0.05::decimal(5,2) d, date '1969-12-31' t";
   EXPECT_EQ(streamed(*store_, wide, bus::StreamFormat::kCsv, options_),
             query_csv(*query(*store_, wide, options_)));
   const std::string sums = "select tenant, sum(energy_uj) e from joules group by 1 order by 1";
-  EXPECT_EQ(streamed(*store_, sums, bus::StreamFormat::kCsv, options_), query_csv(*query(*store_, sums, options_)));
+  EXPECT_EQ(streamed(*store_, sums, bus::StreamFormat::kCsv, options_),
+            query_csv(*query(*store_, sums, options_)));
 }
 
 TEST_F(QueryTest, StreamsAreBounded) {
@@ -147,14 +169,16 @@ TEST_F(QueryTest, StreamsAreBounded) {
   EXPECT_NE(late.error().why.find("longer than"), std::string::npos) << late.error().why;
 }
 
-// What is acknowledged and not sealed is in the answer, once; a reader keeps its moment while sealing goes on.
+// What is acknowledged and not sealed is in the answer, once; a reader keeps its moment while sealing goes
+// on.
 TEST_F(QueryTest, TheLogsRowsAreInTheAnswerOnce) {
   const std::string folder = files_.file("events");
   bus::EngineOptions small;
   small.log.segment_bytes = 256 << 10;
   small.threads = false;
   const auto count = [&](const bus::StoreReader& store) {
-    const auto answer = query(store, "select count(*), sum(energy_uj), count(distinct seq), count(phase) from joules", options_);
+    const auto answer = query(
+        store, "select count(*), sum(energy_uj), count(distinct seq), count(phase) from joules", options_);
     EXPECT_TRUE(answer.ok()) << answer.error().message();
     return answer.ok() ? query_csv(*answer) : std::string{};
   };
@@ -171,8 +195,11 @@ TEST_F(QueryTest, TheLogsRowsAreInTheAnswerOnce) {
   const auto before = bus::StoreReader::open(base::posix_env(), folder);
   EXPECT_EQ(before->tail().size(), 12U);
   const std::string want = count(*before);
-  EXPECT_NE(want.find("\n" + std::to_string(rows) + "," + std::to_string(energy) + ",20,0\n"), std::string::npos) << want;
-  const auto named = query(*before, "select device, request, t1_ns from joules where seq = 20 order by device desc", options_);
+  EXPECT_NE(want.find("\n" + std::to_string(rows) + "," + std::to_string(energy) + ",20,0\n"),
+            std::string::npos)
+      << want;
+  const auto named = query(
+      *before, "select device, request, t1_ns from joules where seq = 20 order by device desc", options_);
   ASSERT_TRUE(named.ok()) << named.error().message();
   ASSERT_EQ(named->rows.size(), bus::testing::kRowsPerBlock);
   EXPECT_EQ(named->rows[0][0], "gpu4");
@@ -201,11 +228,13 @@ TEST_F(QueryTest, DamageIsRefusedOrLeftOut) {
   ASSERT_TRUE(rest.ok()) << rest.error().message();
   EXPECT_EQ(rest->rows[0][0], std::to_string(lenient->rows(bus::Table::kJoules) - 4));
   EXPECT_EQ(nlohmann::json::parse(mark_json("{}", lenient->left_out()))["damaged"][0]["rows"], 4);
-  EXPECT_NE(damage_text(lenient->left_out()).find("1 damaged part is left out, 4 rows from"), std::string::npos);
+  EXPECT_NE(damage_text(lenient->left_out()).find("1 damaged part is left out, 4 rows from"),
+            std::string::npos);
 }
 
 TEST_F(QueryTest, AStoreOfFormat1HasTheColumnsThatCameLater) {
-  const auto old = bus::StoreReader::open(base::posix_env(), std::string(PERJOULE_SOURCE_DIR) + "/tests/store/format-1/store");
+  const auto old = bus::StoreReader::open(base::posix_env(),
+                                          std::string(PERJOULE_SOURCE_DIR) + "/tests/store/format-1/store");
   ASSERT_TRUE(old.ok());
   const auto answer = query(*old, "select count(*), count(phase), count(kernel) > 0 from joules", options_);
   ASSERT_TRUE(answer.ok()) << answer.error().message();

@@ -127,8 +127,8 @@ base::Result<std::string> sql_of(const Request& request) {
 class Place {
  public:
   // nullptr: all are taken, or this client has one.
-  static std::shared_ptr<Place> take(std::mutex& mutex, std::multiset<std::string>& taken, const std::string& client,
-                                     unsigned most) {
+  static std::shared_ptr<Place> take(std::mutex& mutex, std::multiset<std::string>& taken,
+                                     const std::string& client, unsigned most) {
     const std::lock_guard lock(mutex);
     // Callers without a socket are tests.
     if (taken.size() >= most || (!client.empty() && taken.contains(client))) return nullptr;
@@ -177,8 +177,8 @@ base::Result<std::optional<bus::StreamFormat>> format_of(const Request& request)
     return base::bad_input("read the question", "format", "'" + *name + "' is not known here",
                            "Give jsonl, json, csv, arrow or parquet");
   }
-  constexpr std::array kStreams{bus::StreamFormat::kJsonLines, bus::StreamFormat::kCsv, bus::StreamFormat::kArrow,
-                                bus::StreamFormat::kParquet};
+  constexpr std::array kStreams{bus::StreamFormat::kJsonLines, bus::StreamFormat::kCsv,
+                                bus::StreamFormat::kArrow, bus::StreamFormat::kParquet};
   std::vector<std::string_view> types{media_type_of(kStreams[0]), kJson};
   for (std::size_t i = 1; i < kStreams.size(); ++i) types.push_back(media_type_of(kStreams[i]));
   const auto chosen = request.accepted(types);
@@ -267,18 +267,21 @@ class Handlers {
 
   Response query(const Request& request) const {
     if (!s_.options_.sql)
-      return error_response(403, base::bad_input("run the query", request.path, "this server answers no SQL",
-                                                 "Start it with --sql, or ask perjoule query beside the store"));
+      return error_response(403,
+                            base::bad_input("run the query", request.path, "this server answers no SQL",
+                                            "Start it with --sql, or ask perjoule query beside the store"));
     auto place = Place::take(s_.queries_mutex_, s_.queries_, request.client, s_.options_.queries);
     if (place == nullptr) {
-      Response busy = error_response(429, base::io_error("run the query", "", "other queries are at work", "Try again"));
+      Response busy =
+          error_response(429, base::io_error("run the query", "", "other queries are at work", "Try again"));
       busy.headers.emplace_back("Retry-After", "1");
       return busy;
     }
     auto response = run_query(request, std::move(place));
     if (response.ok()) return std::move(*response);
-    return error_response(response.error().kind == base::ErrorKind::kMissing ? 503 : status_of(response.error()),
-                          response.error());
+    return error_response(
+        response.error().kind == base::ErrorKind::kMissing ? 503 : status_of(response.error()),
+        response.error());
   }
 
   Response read_only(const Request& request) const {
@@ -342,7 +345,8 @@ class Handlers {
     response.headers.emplace_back("X-Perjoule-Damaged", std::to_string(total.parts) + " parts, " +
                                                             (total.all_rows_known ? "" : "at least ") +
                                                             std::to_string(total.rows) + " rows left out");
-    if (response.type == kJson) response.body = answers::mark_json(std::move(response.body), store.left_out());
+    if (response.type == kJson)
+      response.body = answers::mark_json(std::move(response.body), store.left_out());
     return response;
   }
 

@@ -48,7 +48,8 @@ class ReadingTest : public ::testing::Test {
  protected:
   answers::testing::TestStore files_{std::string("api-") +
                                      ::testing::UnitTest::GetInstance()->current_test_info()->name()};
-  Service service_{base::posix_env(), clock(), nullptr, {.store = files_.file(""), .start_id = "test", .sql = true}};
+  Service service_{
+      base::posix_env(), clock(), nullptr, {.store = files_.file(""), .start_id = "test", .sql = true}};
 };
 
 TEST_F(ReadingTest, MetricsHoldTheMetersEnergy) {
@@ -113,16 +114,21 @@ TEST_F(ReadingTest, AnswersSql) {
   const Answer csv = get(service_, "/api/v1/query?sql=select+count(*)+n+from+jobs&format=csv");
   EXPECT_NE(csv.body.find("n\n1\n"), std::string::npos) << csv.body;
   EXPECT_NE(csv.head.find("Content-Type: text/csv"), std::string::npos);
-  const Answer arrow = get(service_, "/api/v1/query?sql=from+joules", "Accept: application/vnd.apache.arrow.stream\r\n");
+  const Answer arrow =
+      get(service_, "/api/v1/query?sql=from+joules", "Accept: application/vnd.apache.arrow.stream\r\n");
   EXPECT_NE(arrow.head.find("application/vnd.apache.arrow.stream"), std::string::npos);
-  EXPECT_NE(get(service_, "/api/v1/query?sql=from+joules&format=parquet").body.find("PAR1"), std::string::npos);
+  EXPECT_NE(get(service_, "/api/v1/query?sql=from+joules&format=parquet").body.find("PAR1"),
+            std::string::npos);
   EXPECT_EQ(get(service_, "/api/v1/query?sql=from+joules&format=xml").status, 400U);
   EXPECT_EQ(get(service_, "/api/v1/query").status, 400U);
   Service closed{base::posix_env(), clock(), nullptr, {.store = files_.file(""), .start_id = "test"}};
   EXPECT_EQ(get(closed, "/api/v1/query?sql=select+1").status, 403U);
-  Service late{base::posix_env(), clock(), nullptr,
+  Service late{base::posix_env(),
+               clock(),
+               nullptr,
                {.store = files_.file(""), .start_id = "test", .sql = true, .query_seconds = 0.01}};
-  EXPECT_EQ(get(late, "/api/v1/query?sql=select+count(*)+from+range(10000000000)+a,range(1000)+b").status, 400U);
+  EXPECT_EQ(get(late, "/api/v1/query?sql=select+count(*)+from+range(10000000000)+a,range(1000)+b").status,
+            400U);
 }
 
 TEST_F(ReadingTest, DamageIsLeftOutOnlyWhenAskedAndSaid) {

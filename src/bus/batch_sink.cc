@@ -313,12 +313,10 @@ struct BatchJoin::Impl {
 
   void add_column(const Column& from, std::size_t rows, Column& into, Texts& of) {
     into.type = from.type;
-    if (!from.valid.empty() && into.valid.empty()) into.valid.assign(joined.rows, 1);
-    if (!into.valid.empty()) {
-      if (from.valid.empty())
-        into.valid.insert(into.valid.end(), rows, 1);
-      else
-        into.valid.insert(into.valid.end(), from.valid.begin(), from.valid.end());
+    if (!from.valid.empty() || !into.valid.empty()) {
+      into.valid.resize(joined.rows, 1);  // no NULL before
+      if (from.valid.empty()) into.valid.resize(joined.rows + rows, 1);
+      into.valid.insert(into.valid.end(), from.valid.begin(), from.valid.end());
     }
     into.ints.insert(into.ints.end(), from.ints.begin(), from.ints.end());
     into.doubles.insert(into.doubles.end(), from.doubles.begin(), from.doubles.end());

@@ -113,6 +113,11 @@ TEST(BatchJoin, KeepsRowsAndNulls) {
   EXPECT_TRUE(b.columns[0].is_null(5));
   EXPECT_EQ(b.columns[3].dictionary.size(), 2U);
   EXPECT_EQ(b.columns[3].text(0), b.columns[3].text(3));
+  join.clear();
+  join.add(three_rows());
+  join.add(whole);
+  EXPECT_TRUE(join.batch().columns[0].is_null(2)) << "NULLs from the start";
+  EXPECT_FALSE(join.batch().columns[0].is_null(5));
 }
 
 }  // namespace
