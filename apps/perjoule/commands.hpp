@@ -21,6 +21,7 @@ using Runner = std::function<base::Result<Answer>()>;
 void add_commands(CommandLine& line);
 void add_simulation_commands(CommandLine& line);  // demo, simulate, config
 void add_store_commands(CommandLine& line);       // top, query, explain, report, audit
+void add_store_tool_commands(CommandLine& line);  // store info, export, repair
 void add_tool_commands(CommandLine& line);        // signals, calibrate, import, doctor
 void add_serve_command(CommandLine& line);
 void add_help_commands(CommandLine& line);  // completion, man

@@ -25,7 +25,7 @@ struct ServeArgs {
   std::string token_file, certificate, key;
   double client_timeout = 10;
   std::size_t connections = 256;
-  bool read_only = false;
+  bool read_only = false, sql = false;
 };
 
 // The signals that end a server, held back from every thread of it and waited for here. They stay held back,
@@ -95,8 +95,9 @@ class Node {
       PJ_ASSIGN(engine_, bus::Engine::open(env, args.store, std::move(options)));
     }
     const std::string start = fmt::format("{:x}-{}", clock_.now().ns, ::getpid());
-    service_ =
-        std::make_unique<api::Service>(env, clock_, engine_.get(), api::ServiceOptions{args.store, start});
+    api::ServiceOptions service{args.store, start};
+    service.sql = args.sql;
+    service_ = std::make_unique<api::Service>(env, clock_, engine_.get(), std::move(service));
     PJ_ASSIGN(http_, api::HttpServer::start(service_->router(), std::move(server)));
     service_->set_server(http_.get());
     return engine_ == nullptr ? base::ok_status() : listen_for_blocks(args);
@@ -147,7 +148,7 @@ void add_serve_command(CommandLine& line) {
        "the questions top, explain and query on /api/v1. What was acknowledged is on the disk. SIGTERM or "
        "Ctrl-C ends "
        "it: it seals the store and leaves with status 0.",
-       {"perjoule serve", "perjoule serve --store /var/lib/perjoule --http 127.0.0.1:9464",
+       {"perjoule serve", "perjoule serve --store /var/lib/perjoule --http 127.0.0.1:9464 --sql",
         "perjoule serve --http 0.0.0.0:9464 --certificate node.pem --key node.key --token-file tokens"}});
   line.folder(c.add_option("--store", args->store, "folder of the store; made if it is not there")
                   ->capture_default_str());
@@ -168,6 +169,8 @@ void add_serve_command(CommandLine& line) {
       ->capture_default_str();
   line.count(
       c.add_option("--connections", args->connections, "open at the same time")->capture_default_str());
+  c.add_flag("--sql", args->sql,
+             "answer read-only SQL on /api/v1/query: at most 60 s, 2 GB and 1,000,000 rows, two at a time");
   c.add_flag("--read-only", args->read_only, "answer only; the store may have another writer");
   line.on_chosen(c, [&line, args] { return serve(line, *args); });
 }

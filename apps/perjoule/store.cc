@@ -8,16 +8,20 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "answers/damage.hpp"
 #include "answers/explain.hpp"
 #include "answers/html_report.hpp"
 #include "answers/query.hpp"
+#include "answers/query_stream.hpp"
 #include "answers/store_report.hpp"
 #include "answers/time_window.hpp"
 #include "answers/top.hpp"
 #include "base/text.hpp"
 #include "base/time.hpp"
 #include "bus/conservation.hpp"
+#include "bus/store_repair.hpp"
 #include "command_line.hpp"
+#include "output.hpp"
 
 namespace perjoule::app {
 namespace {
@@ -29,12 +33,18 @@ struct AuditArgs {
   bool json = false;
 };
 
-ordered_json audit_json(const std::vector<bus::Finding>& findings, const bus::ConservationReport& c) {
+ordered_json audit_json(const std::vector<bus::Finding>& findings, const bus::ConservationReport& c,
+                        const std::vector<bus::RepairRecord>& repairs) {
   ordered_json j{{"schema_version", 1}, {"integrity", ordered_json::array()}};
   for (const bus::Finding& f : findings) {
     j["integrity"].push_back(
         {{"damage", f.damage}, {"file", f.file}, {"table", f.table}, {"byte", f.byte}, {"why", f.why}});
+    ordered_json& last = j["integrity"].back();
+    if (f.rows_known) last["rows"] = f.rows;
+    if (f.time.known) last["first_ns"] = f.time.first_ns, last["last_ns"] = f.time.last_ns;
+    if (!f.numbers.empty()) last["numbers"] = f.numbers;
   }
+  for (const auto& r : repairs) j["repairs"].push_back(ordered_json::parse(r.line, nullptr, false));
   j["conservation"] = {{"holds", c.holds()},
                        {"complete", c.complete},
                        {"windows", c.windows},
@@ -56,6 +66,37 @@ ordered_json audit_json(const std::vector<bus::Finding>& findings, const bus::Co
   return j;
 }
 
+// What cannot be read any more because of a finding.
+std::string lost_text(const bus::Finding& f) {
+  std::string out = f.rows_known ? fmt::format("          lost: {} rows",
+                                               base::group_digits(static_cast<std::int64_t>(f.rows)))
+                                 : "          lost: rows, nobody knows how many";
+  if (f.time.known)
+    out += fmt::format(" from {} to {}", base::format_iso8601({f.time.first_ns}),
+                       base::format_iso8601({f.time.last_ns}));
+  if (!f.numbers.empty()) out += "; numbers of sources: " + f.numbers;
+  return out + "\n";
+}
+
+// What earlier repairs could not bring back.
+std::string repairs_text(const std::vector<bus::RepairRecord>& records) {
+  std::string out;
+  for (const auto& r : records) {
+    const auto j = ordered_json::parse(r.line, nullptr, false);
+    if (!r.whole || !j.is_object()) {
+      out += "repaired      DAMAGED record in catalog/repairs.jsonl\n";
+      continue;
+    }
+    std::uint64_t rows = 0;
+    for (const auto& lost : j["lost"])
+      rows += lost["rows"].is_number() ? lost["rows"].get<std::uint64_t>() : 0;
+    out += fmt::format("repaired      {}: {} parts were lost, {} rows of them are known\n",
+                       j["at"].get<std::string>(), j["lost"].size(),
+                       base::group_digits(static_cast<std::int64_t>(rows)));
+  }
+  return out;
+}
+
 std::string audit_text(const std::vector<bus::Finding>& findings, const bus::ConservationReport& c,
                        std::size_t files, bool damaged) {
   std::string out = fmt::format("integrity     {} files, {}\n", files,
@@ -63,6 +104,7 @@ std::string audit_text(const std::vector<bus::Finding>& findings, const bus::Con
   for (const bus::Finding& f : findings) {
     out += fmt::format("  {} {} (table {}) byte {}: {}\n", f.damage ? "DAMAGED" : "beside", f.file, f.table,
                        f.byte, f.why);
+    if (f.damage) out += lost_text(f);
   }
   if (!c.complete && !damaged) {
     out +=
@@ -72,7 +114,10 @@ std::string audit_text(const std::vector<bus::Finding>& findings, const bus::Con
                   base::format_iso8601({c.checked_to_ns}) +
                   " on are not checked, one of the two tables may end before the other\n";
   }
-  if (damaged) return out + "conservation  not checked: mend or restore the damaged file first\n";
+  if (damaged)
+    return out +
+           "conservation  not checked: restore the damaged file, or keep what is sound with perjoule store "
+           "repair\n";
   const auto count = [](auto n) { return base::group_digits(static_cast<std::int64_t>(n)); };
   out += fmt::format("equality 1    {} leaf meters x windows: meter == sum of its joules\n",
                      count(c.leaf_checks));
@@ -100,12 +145,15 @@ base::Result<Answer> audit(const CommandLine& line, const AuditArgs& args) {
   const auto findings = store.verify();
   bool damaged = false;
   for (const auto& f : findings) damaged = damaged || f.damage;
+  PJ_ASSIGN(const auto repairs, bus::repairs_of(base::posix_env(), args.store));
+  for (const auto& r : repairs) damaged = damaged || !r.whole;
   bus::ConservationReport conservation;
   if (!damaged) {
     PJ_ASSIGN(conservation, bus::check_conservation(store));
   }
-  return Answer{args.json ? audit_json(findings, conservation).dump(2) + "\n"
-                          : audit_text(findings, conservation, store.manifest().segments.size(), damaged),
+  return Answer{args.json ? audit_json(findings, conservation, repairs).dump(2) + "\n"
+                          : repairs_text(repairs) +
+                                audit_text(findings, conservation, store.manifest().segments.size(), damaged),
                 damaged || !conservation.holds() || conservation.windows == 0 ? 1 : 0};
 }
 
@@ -116,56 +164,93 @@ struct AskArgs {
   std::vector<std::string> by{"tenant", "job", "model"};
   std::size_t limit = 20;
   std::string html, csv, json_file, format = "table";
-  bool json = false, all = false;
+  bool json = false, all = false, skip_damaged = false;
 };
 
 using Text = base::Result<std::string>;
-
-// Opens the store and asks: what every question below shares.
-template <class Ask>
-base::Result<Answer> with_store(const CommandLine& line, const std::string& directory, Ask&& ask) {
-  PJ_ASSIGN(const auto store, bus::StoreReader::open(base::posix_env(), directory));
-  note_store(line, store);
-  Text text = ask(store);
-  if (!text.ok()) return text.error();
-  return Answer{std::move(text).value()};
-}
 
 std::string with_newline(std::string text) {
   if (text.empty() || text.back() != '\n') text += '\n';
   return text;
 }
 
+// Opens the store and asks: what every question below shares.
+template <class Ask>
+base::Result<Answer> with_store(const CommandLine& line, const AskArgs& args, Ask&& ask) {
+  base::Env& env = base::posix_env();
+  PJ_ASSIGN(const auto store, args.skip_damaged ? bus::StoreReader::open_without_damage(env, args.store)
+                                                : bus::StoreReader::open(env, args.store));
+  note_store(line, store);
+  Text text = ask(store);
+  if (!text.ok()) return text.error();
+  const std::string mark = answers::damage_text(store.left_out());
+  return Answer{std::move(text).value(), mark.empty() ? 0 : 1, mark};
+}
+
+// A text says itself that it is not whole.
+std::string marked_text(const bus::StoreReader& store, std::string text) {
+  const std::string mark = answers::damage_text(store.left_out());
+  return (mark.empty() ? "" : mark + "\n\n") + with_newline(std::move(text));
+}
+
+std::string marked_json(const bus::StoreReader& store, std::string text) {
+  return with_newline(answers::mark_json(std::move(text), store.left_out()));
+}
+
 base::Result<Answer> ask_top(const CommandLine& line, const AskArgs& args) {
-  return with_store(line, args.store, [&](const bus::StoreReader& store) -> Text {
+  return with_store(line, args, [&](const bus::StoreReader& store) -> Text {
     PJ_ASSIGN(const auto window, answers::read_window(args.from, args.to, store));
     PJ_ASSIGN(const auto answer, answers::top(store, {args.by, window, args.limit}));
-    return with_newline(args.json ? answers::top_json(answer)
-                                  : answers::top_text(answer, isatty(STDOUT_FILENO) != 0));
+    return args.json ? marked_json(store, answers::top_json(answer))
+                     : marked_text(store, answers::top_text(answer, isatty(STDOUT_FILENO) != 0));
   });
 }
 
 base::Result<Answer> ask_explain(const CommandLine& line, const AskArgs& args) {
-  return with_store(line, args.store, [&](const bus::StoreReader& store) -> Text {
+  return with_store(line, args, [&](const bus::StoreReader& store) -> Text {
     answers::ExplainOptions options;
     PJ_ASSIGN(options.window, answers::read_window(args.from, args.to, store));
     PJ_ASSIGN(const auto e, answers::explain(store, args.kind, args.id, options));
-    return with_newline(args.json ? answers::explanation_json(e) : answers::explanation_text(e, args.all));
+    return args.json ? marked_json(store, answers::explanation_json(e))
+                     : marked_text(store, answers::explanation_text(e, args.all));
   });
+}
+
+// Bytes that no terminal can show.
+bool is_binary(bus::StreamFormat format) {
+  return format == bus::StreamFormat::kArrow || format == bus::StreamFormat::kParquet;
+}
+
+// Written piece by piece, so that an answer may be larger than the memory.
+Text stream_query(const bus::StoreReader& store, const AskArgs& args, bus::StreamFormat format) {
+  if (is_binary(format) && isatty(STDOUT_FILENO) != 0)
+    return base::bad_input("run the query", "--format " + args.format, "a terminal cannot show it",
+                           "Send it to a file: > answer." + args.format);
+  PJ_ASSIGN(const auto stream, answers::QueryStream::open(store, args.sql, format));
+  for (std::string bytes;; bytes.clear()) {
+    PJ_ASSIGN(const bool more, stream->next(bytes));
+    if (!more) return std::string{};
+    PJ_TRY(write_result(bytes));
+  }
 }
 
 base::Result<Answer> ask_query(const CommandLine& line, const AskArgs& args) {
-  return with_store(line, args.store, [&](const bus::StoreReader& store) -> Text {
+  return with_store(line, args, [&](const bus::StoreReader& store) -> Text {
+    const auto format = bus::find_stream_format(args.format);
+    if (format && !args.json) return stream_query(store, args, *format);
     PJ_ASSIGN(const auto answer, answers::query(store, args.sql));
-    if (args.json || args.format == "json") return with_newline(answers::query_json(answer));
-    return with_newline(args.format == "csv" ? answers::query_csv(answer) : answers::query_table(answer));
+    if (args.json || args.format == "json") return marked_json(store, answers::query_json(answer));
+    return marked_text(store, answers::query_table(answer));
   });
 }
 
-base::Status write_report_files(const AskArgs& args, const answers::StoreReport& report) {
-  if (!args.html.empty()) PJ_TRY(base::write_output(args.html, answers::report_html(report)));
+base::Status write_report_files(const AskArgs& args, const answers::StoreReport& report,
+                                const std::vector<bus::Finding>& left_out) {
+  if (!args.html.empty())
+    PJ_TRY(base::write_output(args.html, answers::mark_html(answers::report_html(report), left_out)));
   if (!args.json_file.empty())
-    PJ_TRY(base::write_output(args.json_file, with_newline(answers::report_json(report))));
+    PJ_TRY(base::write_output(args.json_file,
+                              with_newline(answers::mark_json(answers::report_json(report), left_out))));
   if (args.csv.empty()) return base::ok_status();
   PJ_TRY(base::posix_env().create_directories(args.csv));
   for (const auto& [name, text] : answers::report_csv(report))
@@ -174,16 +259,16 @@ base::Status write_report_files(const AskArgs& args, const answers::StoreReport&
 }
 
 base::Result<Answer> ask_report(const CommandLine& line, const AskArgs& args) {
-  return with_store(line, args.store, [&](const bus::StoreReader& store) -> Text {
+  return with_store(line, args, [&](const bus::StoreReader& store) -> Text {
     answers::ReportOptions options;
     PJ_ASSIGN(options.window, answers::read_window(args.from, args.to, store));
     PJ_ASSIGN(const auto report, answers::store_report(store, options));
-    PJ_TRY(write_report_files(args, report));
+    PJ_TRY(write_report_files(args, report, store.left_out()));
     std::string out;
     for (const std::string* file : {&args.html, &args.json_file, &args.csv}) {
       if (!file->empty()) out += "written to " + *file + "\n";
     }
-    return out.empty() ? with_newline(answers::report_text(report)) : out;
+    return marked_text(store, out.empty() ? answers::report_text(report) : out);
   });
 }
 
@@ -198,6 +283,9 @@ void finish_question(CommandLine& line, CLI::App& c, const std::shared_ptr<AskAr
         ->type_name("TIME");
     c.add_option("--to", args->to, "as --from")->type_name("TIME");
   }
+
+  c.add_flag("--skip-damaged", args->skip_damaged,
+             "leave out what is damaged instead of refusing; the answer says so, the status is 1");
   line.on_chosen(c, [&line, args, ask] { return ask(line, *args); });
 }
 
@@ -246,19 +334,22 @@ void add_explain(CommandLine& line) {
 
 void add_query(CommandLine& line) {
   auto args = std::make_shared<AskArgs>();
-  CLI::App& c =
-      line.add(line.root(),
-               {"query",
-                "read-only SQL over a store (needs libduckdb: ./dev duckdb)",
-                "Tables: meters, joules, samples, requests, jobs, decisions, carbon. One statement that "
-                "reads; other files can "
-                "neither be read nor written.",
-                {"perjoule query 'select count(*) from joules'",
-                 "perjoule query 'select share, sum(energy_uj) from joules group by 1' --json",
-                 "perjoule query 'select * from requests order by energy_uj desc limit 5' --format csv"}});
+  CLI::App& c = line.add(
+      line.root(),
+      {"query",
+       "read-only SQL over a store (needs libduckdb: ./dev duckdb)",
+       "Tables: meters, joules, samples, requests, jobs, decisions, carbon, with every row that was "
+       "acknowledged. One statement that "
+       "reads; other files can "
+       "neither be read nor written. csv, jsonl, arrow and parquet are written as they come, whatever "
+       "their size.",
+       {"perjoule query 'select count(*) from joules'",
+        "perjoule query 'select share, sum(energy_uj) from joules group by 1' --json",
+        "perjoule query 'select * from joules where tenant is not null' --format arrow > joules.arrow"}});
   line.sql(c.add_option("sql", args->sql, "one reading statement")->required(), bus::all_table_names());
-  line.words(c.add_option("--format", args->format, "table, csv or json")->capture_default_str(), "FORMAT",
-             {"table", "csv", "json"});
+  line.words(c.add_option("--format", args->format, "table, json, jsonl, csv, arrow (IPC stream) or parquet")
+                 ->capture_default_str(),
+             "FORMAT", {"table", "json", "jsonl", "csv", "arrow", "parquet"});
   c.add_flag("--json", args->json, "one JSON document");
   finish_question(line, c, args, false, ask_query);
 }

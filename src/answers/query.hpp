@@ -5,7 +5,8 @@
 //     kBadInput: SQL that does not parse, fails, or is not one single reading statement
 //   query_table(answer), query_csv(answer), query_json(answer)
 // Views: meters, joules, samples, requests, jobs, decisions, carbon, over exactly the files that the manifest
-// names. A query cannot open any other file, write, load an extension or change a setting.
+// names and the blocks of the log that are in none of them: all that was acknowledged when the reader was
+// opened, each row once. A query cannot open any other file, write, load an extension or change a setting.
 // Thread rule: from one thread at a time. Ownership: values.
 #pragma once
 
@@ -26,6 +27,7 @@ struct QueryOptions {
   unsigned threads = 0;        // 0: as many as DuckDB likes
   std::uint64_t max_rows = 0;  // of an answer, more are refused; 0: any
   std::string memory = {};     // what DuckDB may take, "1GB"; empty: as it likes
+  double max_seconds = 0;      // a query that takes longer is broken off; 0: any
 };
 
 struct QueryAnswer {

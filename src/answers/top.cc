@@ -1,12 +1,14 @@
 #include "answers/top.hpp"
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 
 #include "answers/answer_format.hpp"
 #include "answers/store_view.hpp"
 #include "base/text.hpp"
+#include "bus/queries.hpp"
 
 namespace perjoule::answers {
 namespace {
@@ -41,6 +43,68 @@ struct KeyHash {
   }
 };
 
+// The rows in their order, those beyond the limit put together.
+TopAnswer in_order(const TopOptions& options, std::vector<TopRow> rows) {
+  TopAnswer out;
+  out.dimensions = options.dimensions;
+  for (const TopRow& row : rows) out.total_uj += row.energy_uj;
+  std::sort(rows.begin(), rows.end(), [](const TopRow& a, const TopRow& b) {
+    return a.energy_uj != b.energy_uj ? a.energy_uj > b.energy_uj : a.keys < b.keys;
+  });
+  out.rows = std::move(rows);
+  if (options.limit == 0 || out.rows.size() <= options.limit) return out;
+  out.other_groups = out.rows.size() - options.limit;
+  for (std::size_t i = options.limit; i < out.rows.size(); ++i) {
+    const TopRow& row = out.rows[i];
+    out.others.energy_uj += row.energy_uj;
+    for (std::size_t s = 0; s < 4; ++s) out.others.by_share_uj[s] += row.by_share_uj[s];
+    out.others.quality = energy::worse(out.others.quality, row.quality);
+    out.others.joule_rows += row.joule_rows;
+  }
+  out.rows.resize(options.limit);
+  return out;
+}
+
+// One column: two of the bus's fixed questions, by share and by quality, which read with several threads and
+// look up no text twice.
+bool is_fixed_question(const bus::StoreReader& store, const TopOptions& options) {
+  const std::string& d = options.dimensions[0];
+  return !options.by_scan && store.left_out().empty() && options.dimensions.size() == 1 &&
+         !is_meter_dimension(d) && d != "share" && d != "quality";
+}
+
+base::Result<TopAnswer> ask_bus(const bus::StoreReader& store, const TopOptions& options) {
+  bus::QuerySession session{bus::StoreReader(store)};
+  std::map<std::string, TopRow, std::less<>> rows;
+  const auto row_of = [&](std::string_view key) -> TopRow& {
+    auto at = rows.find(key);
+    if (at == rows.end()) {
+      at = rows.try_emplace(std::string(key)).first;
+      at->second.keys.emplace_back(key);
+    }
+    return at->second;
+  };
+  bus::EnergyQuery query;
+  query.window = options.window;
+  query.by = {options.dimensions[0], "share"};
+  PJ_ASSIGN(const auto by_share, bus::energy_by(session, query));
+  for (const auto& group : by_share.groups) {
+    TopRow& row = row_of(group.keys[0]);
+    row.energy_uj += group.energy_uj;
+    row.by_share_uj[static_cast<std::size_t>(share_or_residual(group.keys[1]))] += group.energy_uj;
+    row.joule_rows += group.rows;
+  }
+  query.by = {options.dimensions[0], "quality"};
+  PJ_ASSIGN(const auto by_quality, bus::energy_by(session, query));
+  for (const auto& group : by_quality.groups) {
+    TopRow& row = row_of(group.keys[0]);
+    row.quality = energy::worse(row.quality, quality_or_missing(group.keys[1]));
+  }
+  std::vector<TopRow> all;
+  for (auto& [key, row] : rows) all.push_back(std::move(row));
+  return in_order(options, std::move(all));
+}
+
 class Collector {
  public:
   Collector(const TopOptions& options, const MeterCatalog& meters) : options_(options), meters_(meters) {}
@@ -53,20 +117,14 @@ class Collector {
   }
 
   TopAnswer answer() {
-    TopAnswer out;
-    out.dimensions = options_.dimensions;
+    std::vector<TopRow> rows;
     for (auto& [key, row] : groups_) {
       for (std::size_t d = 0; d < options_.dimensions.size(); ++d) {
         row.keys.emplace_back(symbols_.text(base::Symbol{key[d]}));
       }
-      out.total_uj += row.energy_uj;
-      out.rows.push_back(std::move(row));
+      rows.push_back(std::move(row));
     }
-    std::sort(out.rows.begin(), out.rows.end(), [](const TopRow& a, const TopRow& b) {
-      return a.energy_uj != b.energy_uj ? a.energy_uj > b.energy_uj : a.keys < b.keys;
-    });
-    fold_others(out);
-    return out;
+    return in_order(options_, std::move(rows));
   }
 
  private:
@@ -95,19 +153,6 @@ class Collector {
     if (!is_meter_dimension(dimension)) return symbols_.intern(text).id;
     const std::size_t meter = meters_.find(text);
     return meter == kNoMeter ? 0U : symbols_.intern(field_of(meters_[meter], dimension)).id;
-  }
-
-  void fold_others(TopAnswer& out) const {
-    if (options_.limit == 0 || out.rows.size() <= options_.limit) return;
-    out.other_groups = out.rows.size() - options_.limit;
-    for (std::size_t i = options_.limit; i < out.rows.size(); ++i) {
-      const TopRow& row = out.rows[i];
-      out.others.energy_uj += row.energy_uj;
-      for (std::size_t s = 0; s < 4; ++s) out.others.by_share_uj[s] += row.by_share_uj[s];
-      out.others.quality = energy::worse(out.others.quality, row.quality);
-      out.others.joule_rows += row.joule_rows;
-    }
-    out.rows.resize(options_.limit);
   }
 
   const TopOptions& options_;
@@ -185,9 +230,14 @@ base::Result<TopAnswer> top(const bus::StoreReader& store, const TopOptions& opt
     last = std::max(last, r.t1_ns);
   };
   PJ_ASSIGN(const MeterCatalog meters, MeterCatalog::load(store, options.window, on_reading));
-  Collector collector(options, meters);
-  PJ_TRY(collector.read(store));
-  TopAnswer out = collector.answer();
+  TopAnswer out;
+  if (is_fixed_question(store, options)) {
+    PJ_ASSIGN(out, ask_bus(store, options));
+  } else {
+    Collector collector(options, meters);
+    PJ_TRY(collector.read(store));
+    out = collector.answer();
+  }
   for (std::size_t m = 0; m < by_meter.size(); ++m) {
     if (meters[m].parent.empty()) out.site_uj += by_meter[m];
   }

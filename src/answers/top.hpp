@@ -19,6 +19,7 @@ struct TopOptions {
   std::vector<std::string> dimensions{"tenant", "job", "model"};  // 1..6 of top_dimensions()
   bus::TimeWindow window;  // compared with the settlement window's start
   std::size_t limit = 20;  // 0: all
+  bool by_scan = false;    // row by row, whatever faster way there is: what tests compare with
 };
 
 struct TopRow {

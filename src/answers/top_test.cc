@@ -39,6 +39,24 @@ TEST(Top, ByJobAddsUpToTheSite) {
   EXPECT_EQ(count(top_text(*answer)), 0U);
 }
 
+// The fixed questions of the bus give what reading row by row gives.
+TEST(Top, TheFastWayIsTheSlowWay) {
+  const TestStore files("top-fast");
+  const auto store = files.open();
+  ASSERT_TRUE(store.ok()) << store.error().message();
+  for (const std::string& dimension : top_dimensions()) {
+    for (const std::size_t limit : {0U, 1U}) {
+      for (const bus::TimeWindow window :
+           {bus::TimeWindow{}, bus::TimeWindow{TestStore::kT0, TestStore::kT0 + 1}, bus::TimeWindow{5, 6}}) {
+        const auto fast = top(*store, {{dimension}, window, limit});
+        const auto slow = top(*store, {{dimension}, window, limit, true});
+        ASSERT_TRUE(fast.ok() && slow.ok()) << dimension;
+        EXPECT_EQ(top_json(*fast), top_json(*slow)) << dimension;
+      }
+    }
+  }
+}
+
 TEST(Top, WindowDimensionsAndLimit) {
   const TestStore files("top-window");
   const auto store = files.open();

@@ -22,6 +22,7 @@ struct Request {
   std::vector<TextPair> headers;     // names in lower case, in order
   std::vector<TextPair> parameters;  // what the route's pattern took out of the path, decoded
   std::string body;                  // unpacked
+  std::string client;                // the caller's address; empty where there is no socket
 
   // The first of that name; empty if there is none.
   std::string_view header(std::string_view name) const;

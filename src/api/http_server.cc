@@ -343,6 +343,8 @@ asio::awaitable<bool> Server::one_request(Stream& stream, Connection& connection
     co_return false;
   }
   Request request;
+  error_code unknown;
+  request.client = beast::get_lowest_layer(stream).socket().remote_endpoint(unknown).address().to_string();
   Response response;
   const unsigned version = parser.get().version();
   const Route* route = nullptr;

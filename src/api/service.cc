@@ -1,10 +1,14 @@
 #include "api/service.hpp"
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 
+#include "answers/damage.hpp"
 #include "answers/explain.hpp"
 #include "answers/query.hpp"
+#include "answers/query_stream.hpp"
 #include "answers/time_window.hpp"
 #include "answers/top.hpp"
 #include "api/process_metrics.hpp"
@@ -107,8 +111,11 @@ Json json_of(const ServerStats& s) {
           {"answers_4xx", s.answers_4xx}, {"answers_5xx", s.answers_5xx}};
 }
 
-// SQL as it is, or {"sql": "..."}.
+// SQL as it is, as the parameter sql, or {"sql": "..."}.
 base::Result<std::string> sql_of(const Request& request) {
+  if (const auto sql = request.query_value("sql")) return *sql;
+  if (request.method != "POST")
+    return base::bad_input("run the query", "sql", "it is missing", "Ask /api/v1/query?sql=select+1");
   if (request.media_type() != kJson) return request.body;
   const auto j = nlohmann::json::parse(request.body, nullptr, false);
   if (j.is_object() && j.contains("sql") && j["sql"].is_string()) return j["sql"].get<std::string>();
@@ -116,33 +123,70 @@ base::Result<std::string> sql_of(const Request& request) {
                          R"(Send {"sql": "select 1"}, or the SQL itself as text/plain)");
 }
 
-// The rows in pieces of some 64 KiB; the answer stays in memory until the last one.
-Response stream_lines(answers::QueryAnswer answer) {
+// One of the places for queries, given back when the last that holds it goes.
+class Place {
+ public:
+  // nullptr: all are taken, or this client has one.
+  static std::shared_ptr<Place> take(std::mutex& mutex, std::multiset<std::string>& taken,
+                                     const std::string& client, unsigned most) {
+    const std::lock_guard lock(mutex);
+    // Callers without a socket are tests.
+    if (taken.size() >= most || (!client.empty() && taken.contains(client))) return nullptr;
+    taken.insert(client);
+    return std::shared_ptr<Place>(new Place(mutex, taken, client));
+  }
+  Place(const Place&) = delete;
+  Place& operator=(const Place&) = delete;
+  ~Place() {
+    const std::lock_guard lock(mutex_);
+    taken_.erase(taken_.find(client_));
+  }
+
+ private:
+  Place(std::mutex& mutex, std::multiset<std::string>& taken, std::string client)
+      : mutex_(mutex), taken_(taken), client_(std::move(client)) {}
+  std::mutex& mutex_;
+  std::multiset<std::string>& taken_;
+  const std::string client_;
+};
+
+// An answer that breaks off on its way: the server closes the connection, so that nobody takes it for whole.
+struct BrokenOff : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// The rows as they come; the query keeps its place until the last one.
+Response stream_rows(std::unique_ptr<answers::QueryStream> stream, bus::StreamFormat format,
+                     std::shared_ptr<Place> place) {
   Response response;
-  response.type = kJsonLines;
-  response.more = [all = std::make_shared<const answers::QueryAnswer>(std::move(answer)),
-                   row = std::size_t{0}](std::string& piece) mutable {
-    constexpr std::size_t kPiece = 64U << 10;
-    if (row == all->rows.size()) return false;
-    while (row < all->rows.size() && piece.size() < kPiece) piece += answers::query_json_line(*all, row++);
-    return true;
+  response.type = bus::media_type_of(format);
+  response.more = [all = std::shared_ptr<answers::QueryStream>(std::move(stream)),
+                   place = std::move(place)](std::string& piece) {
+    auto more = all->next(piece);
+    if (!more.ok()) throw BrokenOff(more.error().message());
+    return *more;
   };
   return response;
 }
 
-// Takes one of the places for queries, and gives it back.
-class Place {
- public:
-  Place(std::atomic<unsigned>& taken, unsigned most) : taken_(taken), got_(taken.fetch_add(1) < most) {}
-  Place(const Place&) = delete;
-  Place& operator=(const Place&) = delete;
-  ~Place() { --taken_; }
-  bool got() const { return got_; }
-
- private:
-  std::atomic<unsigned>& taken_;
-  const bool got_;
-};
+// "format=" before Accept; nullopt: one JSON document.
+base::Result<std::optional<bus::StreamFormat>> format_of(const Request& request) {
+  if (const auto name = request.query_value("format")) {
+    if (*name == "json") return std::optional<bus::StreamFormat>{};
+    if (const auto format = bus::find_stream_format(*name)) return format;
+    return base::bad_input("read the question", "format", "'" + *name + "' is not known here",
+                           "Give jsonl, json, csv, arrow or parquet");
+  }
+  constexpr std::array kStreams{bus::StreamFormat::kJsonLines, bus::StreamFormat::kCsv,
+                                bus::StreamFormat::kArrow, bus::StreamFormat::kParquet};
+  std::vector<std::string_view> types{media_type_of(kStreams[0]), kJson};
+  for (std::size_t i = 1; i < kStreams.size(); ++i) types.push_back(media_type_of(kStreams[i]));
+  const auto chosen = request.accepted(types);
+  for (const auto format : kStreams) {
+    if (chosen == media_type_of(format)) return std::optional(format);
+  }
+  return std::optional<bus::StreamFormat>{};
+}
 
 }  // namespace
 
@@ -222,18 +266,22 @@ class Handlers {
   }
 
   Response query(const Request& request) const {
-    const Place place(s_.queries_, s_.options_.queries);
-    if (!place.got())
-      return error_response(429,
-                            base::io_error("run the query", "", "other queries are at work", "Try again"));
-    auto answer = run_query(request);
-    if (!answer.ok())
-      return error_response(
-          answer.error().kind == base::ErrorKind::kMissing ? 503 : status_of(answer.error()), answer.error());
-    const auto type = request.accepted({kJsonLines, kJson, kCsv});
-    if (type == kJson) return {.body = answers::query_json(*answer)};
-    if (type == kCsv) return {.type = kCsv, .body = answers::query_csv(*answer)};
-    return stream_lines(std::move(*answer));
+    if (!s_.options_.sql)
+      return error_response(403,
+                            base::bad_input("run the query", request.path, "this server answers no SQL",
+                                            "Start it with --sql, or ask perjoule query beside the store"));
+    auto place = Place::take(s_.queries_mutex_, s_.queries_, request.client, s_.options_.queries);
+    if (place == nullptr) {
+      Response busy =
+          error_response(429, base::io_error("run the query", "", "other queries are at work", "Try again"));
+      busy.headers.emplace_back("Retry-After", "1");
+      return busy;
+    }
+    auto response = run_query(request, std::move(place));
+    if (response.ok()) return std::move(*response);
+    return error_response(
+        response.error().kind == base::ErrorKind::kMissing ? 503 : status_of(response.error()),
+        response.error());
   }
 
   Response read_only(const Request& request) const {
@@ -248,6 +296,11 @@ class Handlers {
   static Response json(const Json& j) { return {.body = j.dump() + "\n"}; }
 
   base::Result<bus::StoreReader> open() const { return bus::StoreReader::open(s_.env_, s_.options_.store); }
+  // As the question wants it: `skip_damaged=1` leaves out what is damaged.
+  base::Result<bus::StoreReader> open(const Request& request) const {
+    if (request.query_value("skip_damaged").value_or("0") != "1") return open();
+    return bus::StoreReader::open_without_damage(s_.env_, s_.options_.store);
+  }
 
   ServerStats server_stats() const {
     const HttpServer* server = s_.server_;
@@ -268,25 +321,44 @@ class Handlers {
     return families;
   }
 
-  base::Result<answers::QueryAnswer> run_query(const Request& request) const {
+  base::Result<Response> run_query(const Request& request, std::shared_ptr<Place> place) const {
     PJ_ASSIGN(const std::string sql, sql_of(request));
-    PJ_ASSIGN(const auto store, open());
+    PJ_ASSIGN(const auto format, format_of(request));
+    PJ_ASSIGN(const auto store, open(request));
     answers::QueryOptions options;
     options.library = s_.options_.library;
     options.max_rows = s_.options_.query_rows;
     options.memory = "2GB";
-    return answers::query(store, sql, options);
+    options.max_seconds = s_.options_.query_seconds;
+    if (format) {
+      PJ_ASSIGN(auto stream, answers::QueryStream::open(store, sql, *format, options));
+      return marked(stream_rows(std::move(stream), *format, std::move(place)), store);
+    }
+    PJ_ASSIGN(const auto answer, answers::query(store, sql, options));
+    return marked({.body = answers::query_json(answer)}, store);
+  }
+
+  // An answer without what is damaged says so, in its head and, where it is JSON, in its body.
+  static Response marked(Response response, const bus::StoreReader& store) {
+    if (store.left_out().empty()) return response;
+    const auto total = answers::total_of(store.left_out());
+    response.headers.emplace_back("X-Perjoule-Damaged", std::to_string(total.parts) + " parts, " +
+                                                            (total.all_rows_known ? "" : "at least ") +
+                                                            std::to_string(total.rows) + " rows left out");
+    if (response.type == kJson)
+      response.body = answers::mark_json(std::move(response.body), store.left_out());
+    return response;
   }
 
   template <class Ask>
   Response ask(const Request& request, Ask&& answer) const {
-    const auto store = open();
+    const auto store = open(request);
     if (!store.ok()) return error_response(store.error());
     const auto window = answers::read_window(request.query_value("from").value_or(""),
                                              request.query_value("to").value_or(""), *store);
     if (!window.ok()) return error_response(window.error());
     auto response = answer(*store, *window);
-    return response.ok() ? std::move(*response) : error_response(response.error());
+    return response.ok() ? marked(std::move(*response), *store) : error_response(response.error());
   }
 
   Service& s_;
@@ -316,6 +388,7 @@ Router Service::router() {
   router.add("GET", "/api/v1/stats", bind(&Handlers::stats));
   router.add("GET", "/api/v1/top", bind(&Handlers::top));
   router.add("GET", "/api/v1/explain/{kind}/{id...}", bind(&Handlers::explain));
+  router.add("GET", "/api/v1/query", bind(&Handlers::query));
   router.add("POST", "/api/v1/query", bind(&Handlers::query),
              {.body_bytes = 1U << 20, .types = {"text/plain", "application/sql", kJson}});
   router.add("POST", "/v1/metrics", writes(&Handlers::take_otlp),

@@ -5,7 +5,7 @@
 //   GET  /metrics                         OpenMetrics, or Prometheus text
 //   GET  /api/v1/health, ready, stats     for supervisors
 //   GET  /api/v1/top, explain/{kind}/{id} who used it, and why that is so
-//   POST /api/v1/query                    read-only SQL: JSON lines, one JSON document, or CSV
+//   GET, POST /api/v1/query               read-only SQL: JSON lines, JSON, CSV, Arrow or Parquet
 // Thread rule: router() once; its handlers from any thread. Ownership: the engine, clock and Env must outlive
 // the server that runs the handlers, as must the Service.
 #pragma once
@@ -13,6 +13,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 
 #include "api/energy_totals.hpp"
@@ -29,8 +30,10 @@ struct ServiceOptions {
   std::string start_id;              // names the sources that the server numbers itself; new for every start
   std::string library = {};          // libduckdb; empty: as `perjoule query` looks for it
   std::size_t metric_series = 2000;  // of the energy families
-  unsigned queries = 2;              // at the same time; more get 429
+  bool sql = false;                  // questions in SQL are answered; else 403
+  unsigned queries = 2;              // at the same time, and one of each client; more get 429
   std::uint64_t query_rows = 1'000'000;
+  double query_seconds = 60;
 };
 
 class Service {
@@ -54,7 +57,8 @@ class Service {
   const base::TimePoint started_;
   std::unique_ptr<Receiver> otlp_, rows_;
   std::atomic<const HttpServer*> server_ = nullptr;
-  std::atomic<unsigned> queries_ = 0;
+  std::mutex queries_mutex_;
+  std::multiset<std::string> queries_;  // at work, by client
   std::mutex totals_mutex_;
   EnergyTotals totals_;
 };

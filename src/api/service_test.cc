@@ -48,7 +48,8 @@ class ReadingTest : public ::testing::Test {
  protected:
   answers::testing::TestStore files_{std::string("api-") +
                                      ::testing::UnitTest::GetInstance()->current_test_info()->name()};
-  Service service_{base::posix_env(), clock(), nullptr, {.store = files_.file(""), .start_id = "test"}};
+  Service service_{
+      base::posix_env(), clock(), nullptr, {.store = files_.file(""), .start_id = "test", .sql = true}};
 };
 
 TEST_F(ReadingTest, MetricsHoldTheMetersEnergy) {
@@ -110,6 +111,38 @@ TEST_F(ReadingTest, AnswersSql) {
   EXPECT_EQ(post(service_, "/api/v1/query", R"({"sql": "delete from joules"})", "application/json").status,
             400U);
   EXPECT_EQ(post(service_, "/api/v1/query", R"({"sql": 3})", "application/json").status, 400U);
+  const Answer csv = get(service_, "/api/v1/query?sql=select+count(*)+n+from+jobs&format=csv");
+  EXPECT_NE(csv.body.find("n\n1\n"), std::string::npos) << csv.body;
+  EXPECT_NE(csv.head.find("Content-Type: text/csv"), std::string::npos);
+  const Answer arrow =
+      get(service_, "/api/v1/query?sql=from+joules", "Accept: application/vnd.apache.arrow.stream\r\n");
+  EXPECT_NE(arrow.head.find("application/vnd.apache.arrow.stream"), std::string::npos);
+  EXPECT_NE(get(service_, "/api/v1/query?sql=from+joules&format=parquet").body.find("PAR1"),
+            std::string::npos);
+  EXPECT_EQ(get(service_, "/api/v1/query?sql=from+joules&format=xml").status, 400U);
+  EXPECT_EQ(get(service_, "/api/v1/query").status, 400U);
+  Service closed{base::posix_env(), clock(), nullptr, {.store = files_.file(""), .start_id = "test"}};
+  EXPECT_EQ(get(closed, "/api/v1/query?sql=select+1").status, 403U);
+  Service late{base::posix_env(),
+               clock(),
+               nullptr,
+               {.store = files_.file(""), .start_id = "test", .sql = true, .query_seconds = 0.01}};
+  EXPECT_EQ(get(late, "/api/v1/query?sql=select+count(*)+from+range(10000000000)+a,range(1000)+b").status,
+            400U);
+}
+
+TEST_F(ReadingTest, DamageIsLeftOutOnlyWhenAskedAndSaid) {
+  const std::string path = files_.file("joules/part-000001.parquet");
+  std::string bytes = base::posix_env().read_file(path).value();
+  const auto file = bus::ParquetFile::open(bytes, "joules");
+  const auto at = static_cast<std::size_t>(file->meta().groups[0].columns[5].data_offset) + 30;
+  bytes[at] = static_cast<char>(bytes[at] ^ 1);
+  ASSERT_TRUE(base::write_output(path, bytes).ok());
+  EXPECT_EQ(get(service_, "/api/v1/top?by=tenant").status, 500U);
+  const Answer rest = get(service_, "/api/v1/top?by=tenant&skip_damaged=1");
+  EXPECT_EQ(rest.status, 200U);
+  EXPECT_EQ(rest.json()["damaged"].size(), 1U);
+  EXPECT_NE(rest.head.find("X-Perjoule-Damaged: 1 parts"), std::string::npos) << rest.head;
 }
 
 constexpr const char* kRow = R"({"t_ns":1,"device":"d","signal":"s","value":1.5,"quality":"measured"})";

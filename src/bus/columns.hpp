@@ -24,6 +24,9 @@ struct ColumnSpec {
   int since = 1;  // the store format that brought the column; files of an older one lack it and read as NULL
 };
 
+// Rows that have no time: answers, not tables of a store.
+inline constexpr std::size_t kNoTimeColumn = SIZE_MAX;
+
 struct TableSchema {
   std::string_view name;
   std::span<const ColumnSpec> columns;

@@ -18,6 +18,7 @@
 #include "bus/source_chains.hpp"
 #include "bus/store_folder.hpp"
 #include "bus/store_lock.hpp"
+#include "bus/store_upgrade.hpp"
 
 namespace perjoule::bus {
 namespace {
@@ -158,6 +159,7 @@ base::Status EngineImpl::load_manifest() {
   if (env_.exists(path)) {
     PJ_ASSIGN(const std::string text, env_.read_file(path));
     PJ_ASSIGN(manifest, parse_manifest(text, path));
+    PJ_TRY(upgrade_manifest(env_, directory_, manifest));
   } else {
     manifest.meta = options_.meta;
   }
@@ -190,7 +192,11 @@ base::Status EngineImpl::recover() {
     recovery_.bytes += view.bytes().size();
     return base::ok_status();
   };
-  PJ_ASSIGN(const LogEnd end, read_log(env_, log_directory_of(directory_), manifest_->log, on_block));
+  PJ_ASSIGN(LogEnd end, read_log(env_, log_directory_of(directory_), manifest_->log, on_block));
+  // Where the log begins there may be no group yet, and so no number to go on from: one that the manifest counts as
+  // sealed must not come again.
+  for (const auto& [table, mark] : manifest_->tables)
+    end.next_entry = std::max(end.next_entry, mark.sealed_entry + 1);
   recovery_.torn = end.torn;
   chains_.mark_synced();
   PJ_ASSIGN(log_, LogWriter::open(env_, log_directory_of(directory_), end, options_.log));

@@ -223,6 +223,26 @@ TEST(EngineCrash, EveryStepAndEveryKindOfLossKeepsWhatWasAcknowledged) {
 }
 
 // A second crash, after a first one was recovered from.
+// A writer that dies between beginning a segment and writing its first group: the log then begins with nothing.
+TEST(EngineCrash, ALogThatBeginsWithoutAGroupGoesOnBehindWhatIsSealed) {
+  MemoryEnv env;
+  const auto open = [&] {
+    auto engine = Engine::open(env, kStore, small_options());
+    EXPECT_TRUE(engine.ok()) << engine.error().message();
+    return std::move(engine).value();
+  };
+  for (std::uint64_t n = 1; n <= 6; ++n)
+    ASSERT_EQ(open()->store(make_block(Table::kJoules, "agent-1", n)).outcome, Outcome::kStored);
+  ASSERT_TRUE(open()->seal_all().ok());
+  for (const auto& name : env.list(std::string(kStore) + "/wal").value())
+    ASSERT_TRUE(env.remove(std::string(kStore) + "/wal/" + name).ok());
+  for (std::uint64_t n = 7; n <= 8; ++n)
+    ASSERT_EQ(open()->store(make_block(Table::kJoules, "agent-1", n)).outcome, Outcome::kStored);
+  const auto engine = open();
+  EXPECT_EQ(engine->stored_through("agent-1"), 8U);
+  expect_exact(rows_of(env, *engine), {{"agent-1", 8}});
+}
+
 TEST(EngineCrash, TwoCrashesInARowKeepWhatWasAcknowledged) {
   const Story run(9, 20);
   for (std::uint64_t step = 0; step <= run.env.steps(); step += 3) {

@@ -190,6 +190,11 @@ bool read_body(const Json& j, Manifest& m) {
 
 }  // namespace
 
+void forget_rollups(Manifest& manifest) {
+  std::erase_if(manifest.segments, [](const auto& e) { return !find_event_table(e.table); });
+  for (auto& e : manifest.segments) e.rolled_up.clear();
+}
+
 void sort_segments(Manifest& manifest) {
   const auto key = [](const SegmentEntry& e) { return std::pair(find_table(e.table), e.file); };
   std::sort(manifest.segments.begin(), manifest.segments.end(),

@@ -324,11 +324,29 @@ base::Result<bool> ParquetFile::may_contain(std::size_t group, std::size_t colum
 
 std::optional<SegmentFault> ParquetFile::check() const {
   for (std::size_t g = 0; g < meta_.groups.size(); ++g) {
-    for (std::size_t i = 0; i < meta_.schema.size(); ++i) {
-      if (auto f = check_chunk(g, i)) return f;
-    }
+    if (auto f = check(g)) return f;
   }
   return std::nullopt;
+}
+
+std::optional<SegmentFault> ParquetFile::check(std::size_t group) const {
+  for (std::size_t i = 0; i < meta_.schema.size(); ++i) {
+    if (auto f = check_chunk(group, i)) return f;
+  }
+  return std::nullopt;
+}
+
+TailHash ParquetFile::tail_hash() const {
+  std::size_t at = footer_at_;
+  for (const auto& g : meta_.groups) {
+    for (const auto& c : g.columns) {
+      for (const std::int64_t index : {c.offset_index_at, c.column_index_at}) {
+        if (index >= 0) at = std::min(at, static_cast<std::size_t>(index));
+      }
+    }
+  }
+  const std::string_view tail = file_.bytes.substr(at);
+  return {tail.size(), xxh3_128_of(tail)};
 }
 
 std::optional<SegmentFault> ParquetFile::check_chunk(std::size_t group, std::size_t column) const {

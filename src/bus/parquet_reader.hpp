@@ -85,6 +85,10 @@ class ParquetFile {
   base::Result<bool> may_contain(std::size_t group, std::size_t column, std::string_view text) const;
   // Decodes everything and compares statistics' counts, page index and Bloom filters; the first fault found.
   std::optional<SegmentFault> check() const;
+  // The same of one row group.
+  std::optional<SegmentFault> check(std::size_t group) const;
+  // Of the whole file's last bytes, as a manifest names them.
+  TailHash tail_hash() const;
 
  private:
   ParquetFile(FileBytes bytes, std::string name, ReadLimits limits);

@@ -76,11 +76,7 @@ class GroupEncoder {
     }
     out_.meta.sorted_by = options_.sorted_by;
     for (const auto& s : out_.meta.sorted_by) PJ_CHECK(s.column < schema_.columns.size());
-    const ChunkMeta& time = out_.meta.columns[schema_.time_column];
-    PJ_CHECK(time.type == ParquetType::kInt64 && time.bounds.known);
-    out_.time.known = true;
-    std::memcpy(&out_.time.first_ns, time.bounds.smallest.data(), sizeof out_.time.first_ns);
-    std::memcpy(&out_.time.last_ns, time.bounds.largest.data(), sizeof out_.time.last_ns);
+    if (schema_.time_column != kNoTimeColumn) keep_time(out_.meta.columns[schema_.time_column]);
     out_.meta.stored_bytes = static_cast<std::int64_t>(out_.bytes.size());
     append_blooms();
     return std::move(out_);
@@ -108,6 +104,13 @@ class GroupEncoder {
     shift(meta, static_cast<std::int64_t>(by));
     out_.meta.raw_bytes += meta.raw_bytes;
     out_.meta.columns.push_back(std::move(meta));
+  }
+
+  void keep_time(const ChunkMeta& time) {
+    PJ_CHECK(time.type == ParquetType::kInt64 && time.bounds.known);
+    out_.time.known = true;
+    std::memcpy(&out_.time.first_ns, time.bounds.smallest.data(), sizeof out_.time.first_ns);
+    std::memcpy(&out_.time.last_ns, time.bounds.largest.data(), sizeof out_.time.last_ns);
   }
 
   base::Status chunk(const ColumnSpec& spec, const Column& column) {

@@ -498,8 +498,9 @@ base::Result<DeviceTimeline> device_timeline(QuerySession& session, const Device
 base::Result<LastValues> last_values(QuerySession& session) {
   constexpr std::array<std::size_t, 2> kNames{kDevice, kSignal};  // at the same places in both tables
   session.stats() = {};
-  const auto later = [](const SegmentEntry* segment) {
-    const bool known = segment != nullptr && segment->step_in(schema_of(Table::kSamplesLast).name) != 0;
+  const bool damaged = !session.store().left_out().empty();
+  const auto later = [&](const SegmentEntry* segment) {
+    const bool known = !damaged && segment != nullptr && segment->step_in(schema_of(Table::kSamplesLast).name) != 0;
     return known ? std::vector<TimeWindow>{} : std::vector<TimeWindow>{{}};
   };
   const auto all = [](const SegmentEntry*) { return std::vector<TimeWindow>{{}}; };

@@ -208,7 +208,9 @@ base::Result<Plan> plan_of(QuerySession& session, const EnergyQuery& q) {
   for (const auto& name : columns) PJ_TRY(check_dimension(name));
   Plan plan;
   session.stats() = {};
-  const RollupSpec* const rollup = q.rollups ? rollup_for(session, columns) : nullptr;
+  // What a reader leaves out for its damage is still in the sums.
+  const bool sums = q.rollups && session.store().left_out().empty();
+  const RollupSpec* const rollup = sums ? rollup_for(session, columns) : nullptr;
   PJ_TRY(add_rows(session, q, rollup, plan));
   if (rollup != nullptr) PJ_TRY(add_sums(session, q, *rollup, plan));
   for (const Source& s : plan.sources) {

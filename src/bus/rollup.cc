@@ -89,19 +89,20 @@ class RollupSums::Impl {
     for (std::size_t d = 0; d < spec.dimensions.size(); ++d)
       texts_.push_back(std::make_unique<base::SymbolTable>());
     numbers_.resize(spec.dimensions.size());
-    codes_.resize(spec.dimensions.size());
   }
 
   void add(const Batch& batch, Table table, std::string_view time) {
     const auto& window = column_of(batch, table, "window_ns").ints;
     const auto& t = column_of(batch, table, time).ints;
     const auto& energy = column_of(batch, table, "energy_uj").ints;
+    if (batch.rows == 0) return;
     const std::int64_t* const counts =
         table == spec.table ? column_of(batch, table, "rows").ints.data() : nullptr;
     for (std::size_t d = 0; d < numbers_.size(); ++d) {
       const Column& c = column_of(batch, table, spec.dimensions[d]);
       number_texts(c, *texts_[d], numbers_[d]);
-      codes_[d] = c.codes.data();
+      codes_[d] = c.constant ? nullptr : c.codes.data();
+      fixed_[d] = number_of(numbers_[d], c.codes[0]);
     }
     for (std::size_t from = 0; from < batch.rows; from += kStretch) {
       const std::size_t rows = std::min(kStretch, batch.rows - from);
@@ -121,9 +122,10 @@ class RollupSums::Impl {
       for (std::uint32_t i = 0; i < other.texts_[d]->size(); ++i)
         numbers[d].push_back(texts_[d]->intern(other.texts_[d]->text({i})).id);
     }
-    const auto take_one = [&](Key key, const Cell& cell) {
-      key.set(0, times[key[0]]);
-      for (std::size_t d = 0; d < texts_.size(); ++d) key.set(d + 1, numbers[d][key[d + 1]]);
+    const auto take_one = [&](const Key& from, const Cell& cell) {
+      KeyNumbers to{times[from[0]]};
+      for (std::size_t d = 0; d < texts_.size(); ++d) to[d + 1] = numbers[d][from[d + 1]];
+      const Key key(to);
       add_to(cell_of(key, key.hash()), key, cell.energy_uj, cell.rows);
     };
     for (const auto& [key, cell] : other.cells_.entries()) take_one(key, cell);
@@ -139,8 +141,8 @@ class RollupSums::Impl {
     std::vector<std::uint32_t> times;
     for (const Times& t : times_)
       times.push_back(coarse.time_number(floor_to_step(t.window_ns, step), floor_to_step(t.bucket_ns, step)));
-    const auto add_one_sum = [&](Key key, const Cell& cell) {
-      key.set(0, times[key[0]]);
+    const auto add_one_sum = [&](const Key& from, const Cell& cell) {
+      const Key key({times[from[0]], from[1], from[2], from[3], from[4], from[5]});
       coarse.add_to(coarse.cell_of(key, key.hash()), key, cell.energy_uj, cell.rows);
     };
     for (const auto& [key, cell] : cells_.entries()) add_one_sum(key, cell);
@@ -184,6 +186,8 @@ class RollupSums::Impl {
   };
   using Cells = KeyTable<kMostDimensions + 1, Cell>;
   using Key = Cells::Key;  // the time's number, then the dimensions'
+  using KeyNumbers = std::array<std::uint32_t, kMostDimensions + 1>;
+  static_assert(kMostDimensions == 5);
 
   // Of a step that begins at `from`; the first one of time itself is a short one, so "no" there.
   bool in_step(std::int64_t t, std::int64_t from) const {
@@ -200,20 +204,25 @@ class RollupSums::Impl {
   }
 
   // Rows that follow one another mostly are of one step.
+  std::uint32_t time_of(std::int64_t window, std::int64_t t) {
+    if (!has_last_ || !in_step(window, last_.window_ns) || !in_step(t, last_.bucket_ns)) {
+      last_ = {floor_to_step(window, step_ns), floor_to_step(t, step_ns)};
+      last_number_ = time_number(last_.window_ns, last_.bucket_ns);
+      has_last_ = true;
+    }
+    return last_number_;
+  }
+
+  // A dimension's number in a row of the batch being added.
+  std::uint32_t number_at(std::size_t d, std::size_t row) const {
+    return codes_[d] == nullptr ? fixed_[d] : number_of(numbers_[d], codes_[d][row]);
+  }
+
   void make_keys(std::size_t from, std::size_t rows, const std::int64_t* window, const std::int64_t* t) {
     for (std::size_t i = 0; i < rows; ++i) {
       const std::size_t row = from + i;
-      Key& key = keys_[i];
-      key = {};
-      if (!has_last_ || !in_step(window[row], last_.window_ns) || !in_step(t[row], last_.bucket_ns)) {
-        last_ = {floor_to_step(window[row], step_ns), floor_to_step(t[row], step_ns)};
-        last_number_ = time_number(last_.window_ns, last_.bucket_ns);
-        has_last_ = true;
-      }
-      key.set(0, last_number_);
-    }
-    for (std::size_t d = 0; d < numbers_.size(); ++d) {
-      for (std::size_t i = 0; i < rows; ++i) keys_[i].set(d + 1, number_of(numbers_[d], codes_[d][from + i]));
+      keys_[i] = Key({time_of(window[row], t[row]), number_at(0, row), number_at(1, row), number_at(2, row),
+                      number_at(3, row), number_at(4, row)});
     }
     for (std::size_t i = 0; i < rows; ++i) {
       same_[i] = i != 0 && keys_[i] == keys_[i - 1];
@@ -313,7 +322,8 @@ class RollupSums::Impl {
   std::vector<Cells::Entry> full_;
   // Of the batch and the stretch being added.
   std::vector<std::vector<std::uint32_t>> numbers_;
-  std::vector<const std::uint32_t*> codes_;
+  std::array<const std::uint32_t*, kMostDimensions> codes_{};  // nullptr: the number is fixed_ in all rows
+  std::array<std::uint32_t, kMostDimensions> fixed_{};
   std::array<Key, kStretch> keys_;
   std::array<std::uint64_t, kStretch> hashes_;
   std::array<bool, kStretch> same_;  // as the key before
@@ -419,8 +429,7 @@ void LastReadings::add(const Batch& rows) {
       for (; i < rows.rows && texts[0]->codes[i] == device && texts[1]->codes[i] == signal; ++i) {
         if (reading(i).is_newer_than(reading(newest[n]))) newest[n] = i;
       }
-      keys[n].set(0, number_of(numbers[0], device));
-      keys[n].set(1, number_of(numbers[1], signal));
+      keys[n] = Cells::Key({number_of(numbers[0], device), number_of(numbers[1], signal)});
       hashes[n] = keys[n].hash();
       table_.fetch_slot(hashes[n]);
     }
@@ -438,9 +447,8 @@ void LastReadings::take(const LastReadings& other) {
     for (std::uint32_t n = 0; n < texts.size(); ++n)
       numbers[i].push_back((*texts_)[i].intern(texts.text({n})).id);
   }
-  for (auto [key, cell] : other.table_.entries()) {
-    key.set(0, numbers[0][key[0]]);
-    key.set(1, numbers[1][key[1]]);
+  for (auto [from, cell] : other.table_.entries()) {
+    const Cells::Key key({numbers[0][from[0]], numbers[1][from[1]]});
     cell.quality = numbers[2][cell.quality];
     keep_newest(key, key.hash(), cell);
   }

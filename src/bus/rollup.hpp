@@ -60,10 +60,10 @@ class KeyTable {
     std::uint32_t operator[](std::size_t i) const {
       return static_cast<std::uint32_t>(words_[i / 2] >> (i % 2 == 0 ? 0 : 32));
     }
-    void set(std::size_t i, std::uint32_t number) {
-      const unsigned shift = i % 2 == 0 ? 0 : 32;
-      words_[i / 2] = (words_[i / 2] & ~(std::uint64_t{UINT32_MAX} << shift)) | std::uint64_t{number}
-                                                                                    << shift;
+    Key() = default;
+    explicit Key(const std::array<std::uint32_t, Numbers>& numbers) {
+      for (std::size_t i = 0; i < Numbers; ++i)
+        words_[i / 2] |= std::uint64_t{numbers[i]} << (i % 2 == 0 ? 0 : 32);
     }
     bool operator==(const Key& other) const {
       std::uint64_t differs = 0;

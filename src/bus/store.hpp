@@ -11,8 +11,10 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -90,6 +92,11 @@ struct Finding {
   std::string file, table;
   std::uint64_t byte = 0;
   std::string why;
+  // What is lost with it: a row group, a file, a block of the log. Not all of it can always be known.
+  bool rows_known = false;
+  std::uint64_t rows = 0;
+  TimeRange time = {};
+  std::string numbers = {};  // of the log: "source 5..9, ...", those missing between the blocks around it
 };
 
 class StoreReader {
@@ -97,6 +104,10 @@ class StoreReader {
   // Errors: kMissing when there is no store, kCorrupt for a damaged manifest, kBadInput for a newer format.
   // A damaged log does not keep a store from being opened: scans then fail, and verify() says where.
   static base::Result<StoreReader> open(base::Env& env, const std::string& directory);
+  // A reader that passes over what is damaged, as left_out() tells: row groups, files, stretches of the log.
+  // Everything is read once to find it, so that all questions to this reader leave out the same rows. A sum
+  // of what it reads is not the store's sum; whoever shows one says so. Errors: as open().
+  static base::Result<StoreReader> open_without_damage(base::Env& env, const std::string& directory);
   // What an engine of this process has. Error: kIo when the snapshot is too old to be read (take another).
   static base::Result<StoreReader> open(base::Env& env, const std::string& directory,
                                         const Snapshot& snapshot);
@@ -113,6 +124,11 @@ class StoreReader {
   std::uint64_t rows(Table table) const;
   // Bounds of the table's time column over files and tail.
   TimeRange time_range(Table table) const;
+  // What this reader passes over; empty for one that refuses damage.
+  const std::vector<Finding>& left_out() const { return left_out_->findings; }
+  bool leaves_out(const SegmentEntry& entry, std::size_t group) const;
+  bool leaves_out_all_of(const SegmentEntry& entry) const { return left_out_->files.contains(entry.file); }
+  bool leaves_out_some_of(const SegmentEntry& entry) const { return left_out_->groups.contains(entry.file); }
   // An error if the log is damaged: what it holds is then not known.
   base::Status log_status() const;
   // The file, opened at the first call and kept.
@@ -138,20 +154,28 @@ class StoreReader {
   base::Status for_each_carbon(base::SymbolTable& symbols, const RowCallback<energy::CarbonRow>& row,
                                TimeWindow w = {}) const;
 
+  // Compares every file that is not left out with the manifest's hash, for readers that check no page
+  // themselves. Error: kAnswerIsNo, with the first damaged byte.
+  base::Status check_hashes() const;
   // Every file: there, size, hash, form, page CRCs, rows; the log and its blocks; then files that are no part
   // of the store. Empty: all well.
   std::vector<Finding> verify() const;
 
  private:
   struct OpenFiles;
+  struct LeftOut {
+    std::vector<Finding> findings;
+    std::map<std::string, std::set<std::size_t>> groups;  // by file
+    std::set<std::string> files;
+  };
 
   StoreReader(base::Env& env, std::string directory, StoreState state, std::shared_ptr<OpenFiles> files);
   base::Result<ParquetFile> open_segment(const SegmentEntry& entry) const;
   StoreReader with_files(StoreState state) const;
   base::Status scan_tail(const ScanRequest& request, const std::vector<std::size_t>& columns,
                          const BatchCallback& on_batch) const;
+  base::Status find_damage();
   void verify_log(std::vector<Finding>& findings) const;
-  void verify_segment(const SegmentEntry& entry, std::vector<Finding>& findings) const;
   void find_strays(std::vector<Finding>& findings) const;
   template <class Row>
   base::Status each(Table table, base::SymbolTable& symbols, const RowCallback<Row>& row,
@@ -161,6 +185,7 @@ class StoreReader {
   std::string directory_;
   StoreState state_;
   std::shared_ptr<OpenFiles> files_;
+  std::shared_ptr<const LeftOut> left_out_ = std::make_shared<const LeftOut>();
 };
 
 }  // namespace perjoule::bus

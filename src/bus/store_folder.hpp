@@ -14,6 +14,8 @@ namespace perjoule::bus {
 // Relative to the store.
 inline constexpr std::string_view kManifestFile = "catalog/manifest.json";
 inline constexpr std::string_view kLockFile = "catalog/writer.lock";
+inline constexpr std::string_view kRepairsFile = "catalog/repairs.jsonl";  // what each repair lost
+inline constexpr std::string_view kLostAndFound = "lost+found/";           // what repairs put aside
 
 std::string manifest_path(const std::string& directory);
 std::string lock_path(const std::string& directory);

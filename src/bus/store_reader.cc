@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <cstring>
+#include <functional>
+#include <iterator>
 #include <limits>
 #include <map>
 #include <mutex>
@@ -9,25 +11,11 @@
 #include "bus/hash.hpp"
 #include "bus/log_layout.hpp"
 #include "bus/store.hpp"
+#include "bus/store_damage.hpp"
 #include "bus/store_folder.hpp"
 
 namespace perjoule::bus {
 namespace {
-
-// Has the file the table's columns, as they were in its format?
-bool fits(const ParquetFile& file, const TableSchema& schema) {
-  const auto& found = file.meta().schema;
-  std::size_t n = 0;
-  for (const auto& c : schema.columns) {
-    if (c.since > file.format_version()) continue;
-    if (n == found.size() || found[n].name != c.name || found[n].type != parquet_type_of(c.type) ||
-        found[n].nullable != c.nullable) {
-      return false;
-    }
-    ++n;
-  }
-  return n == found.size();
-}
 
 // A column of NULLs, for one that came after the file's format; these are texts.
 Column nulls(std::size_t rows) {
@@ -96,8 +84,10 @@ class SegmentScan {
     time_ = places_[schema.time_column];
   }
 
-  base::Status run(const StoreReader::BatchCallback& on_batch) const {
+  base::Status run(const StoreReader::BatchCallback& on_batch,
+                   const std::function<bool(std::size_t)>& leaves_out) const {
     for (std::size_t g = 0; g < file_.groups(); ++g) {
+      if (leaves_out(g)) continue;
       const auto bounds = file_.int_bounds(g, time_);
       if (bounds.has_value() && !window_.overlaps(bounds->first, bounds->second)) continue;
       const bool whole = bounds.has_value() && holds_all(window_, *bounds);
@@ -261,7 +251,7 @@ base::Result<ParquetFile> StoreReader::open_segment(const SegmentEntry& entry) c
   const bool whole = bytes.bytes.size() == summary.bytes &&
                      (summary.tail.bytes != 0 || xxh3_128_of(bytes.bytes) == summary.xxh3_128);
   PJ_ASSIGN(auto file, ParquetFile::open(bytes, path, summary.tail));
-  if (!whole || file.table() != entry.table || !fits(file, schema_of(*find_table(entry.table)))) {
+  if (!whole || file.table() != entry.table || !has_columns_of(file, schema_of(*find_table(entry.table)))) {
     return base::corrupt("read a segment", path + ": table " + entry.table,
                          "it is not the file that the manifest names (size, hash or columns differ)",
                          "Run perjoule audit to list every damaged file");
@@ -277,8 +267,11 @@ base::Status StoreReader::scan(const ScanRequest& request, const BatchCallback& 
     if (entry.table != schema.name || (request.only && !request.only(entry)) || !time.known ||
         !request.window.overlaps(time.first_ns, time.last_ns))
       continue;
+    if (left_out_->files.contains(entry.file)) continue;
     PJ_ASSIGN(const auto file, segment(entry));
-    PJ_TRY(SegmentScan(*file, schema, columns, request.window).run(on_batch));
+    PJ_TRY(SegmentScan(*file, schema, columns, request.window).run(on_batch, [&](std::size_t group) {
+      return leaves_out(entry, group);
+    }));
   }
   PJ_TRY(log_status());
   return request.only ? base::ok_status() : scan_tail(request, columns, on_batch);
@@ -338,59 +331,89 @@ base::Status StoreReader::for_each_carbon(base::SymbolTable& s, const RowCallbac
   return each(Table::kCarbon, s, row, w);
 }
 
-void StoreReader::verify_segment(const SegmentEntry& entry, std::vector<Finding>& findings) const {
-  const auto report = [&](std::uint64_t byte, std::string why) {
-    findings.push_back({true, entry.file, entry.table, byte, std::move(why)});
-  };
-  auto opened = env_->open_file(directory_ + "/" + entry.file);
-  if (!opened.ok()) return report(0, opened.error().why);
-  const auto mapped = FileBytes::of(std::move(opened).value());
-  if (!mapped.ok()) return report(0, mapped.error().why);
-  const FileBytes& bytes = *mapped;
-  const std::uint64_t size = bytes.bytes.size();
-  const bool same_hash = xxh3_128_of(bytes.bytes) == entry.summary.xxh3_128;
-  SegmentFault fault;
-  const auto file = ParquetFile::open(bytes, entry.file, {}, {}, &fault);
-  std::optional<SegmentFault> found;
-  if (file.ok()) found = file->check();
-  if (!file.ok()) found = SegmentFault{fault.byte, fault.column, file.error().why};
-  if (found.has_value())
-    return report(found->byte, (found->column.empty() ? "" : "column " + found->column + ": ") + found->why);
-  if (size != entry.summary.bytes)
-    return report(std::min(size, entry.summary.bytes), "its size differs from the manifest's");
-  const auto& tail = entry.summary.tail;
-  if (same_hash && tail.bytes != 0 &&
-      (tail.bytes > size ||
-       xxh3_128_of(bytes.bytes.substr(static_cast<std::size_t>(size - tail.bytes))) != tail.xxh3_128)) {
-    return report(size - std::min(size, tail.bytes),
-                  "its page index and footer differ from the manifest's hash of them");
-  }
-  if (!same_hash)
-    return report(0, "its hash differs from the manifest's: a byte outside the pages has changed");
-  const bool ours = file->table() == entry.table && fits(*file, schema_of(*find_table(entry.table)));
-  if (!ours) return report(0, "its columns are not the table's");
-  if (static_cast<std::uint64_t>(file->meta().rows) != entry.summary.rows)
-    report(0, "its rows differ from the manifest's");
+bool StoreReader::leaves_out(const SegmentEntry& entry, std::size_t group) const {
+  if (left_out_->files.contains(entry.file)) return true;
+  const auto found = left_out_->groups.find(entry.file);
+  return found != left_out_->groups.end() && found->second.contains(group);
 }
 
-void StoreReader::verify_log(std::vector<Finding>& findings) const {
-  if (state_.log_fault) findings.push_back(finding_of(*state_.log_fault, directory_));
-  for (const TailBlock& block : tail()) {
-    const std::string file = "wal/" + log_segment_name(block.place.segment);
-    const auto view = BlockView::open(*block.bytes, file);
-    const base::Status sound = view.ok() ? view->check() : base::Status(view.error());
-    if (!sound.ok())
-      findings.push_back(
-          {true, file, std::string(schema_of(block.table).name), block.place.offset, sound.error().why});
+base::Result<StoreReader> StoreReader::open_without_damage(base::Env& env, const std::string& directory) {
+  constexpr int kTries = 5;
+  for (int i = 0; i < kTries; ++i) {
+    PJ_ASSIGN(auto store, open(env, directory));
+    PJ_TRY(store.find_damage());
+    // What a writer replaced while it was read is no damage.
+    PJ_ASSIGN(const bool current, store.is_current());
+    if (current || store.left_out().empty()) return store;
   }
+  return base::io_error("open a store", directory, "it changes faster than it can be checked",
+                        "Try again in a moment");
+}
+
+base::Status StoreReader::check_hashes() const {
+  for (const auto& entry : manifest().segments) {
+    if (leaves_out_all_of(entry) || leaves_out_some_of(entry)) continue;
+    auto file = env_->open_file(directory_ + "/" + entry.file);
+    if (file.ok()) {
+      PJ_ASSIGN(const auto bytes, FileBytes::of(std::move(file).value()));
+      if (bytes.bytes.size() == entry.summary.bytes && xxh3_128_of(bytes.bytes) == entry.summary.xxh3_128)
+        continue;
+    }
+    const SegmentDamage damage = damage_of(*env_, directory_, entry);
+    if (damage.findings.empty()) continue;
+    const Finding& f = damage.findings[0];
+    return base::Error{
+        base::ErrorKind::kAnswerIsNo, "query a store", directory_ + "/" + f.file,
+        "it is damaged at byte " + std::to_string(f.byte) + " (table " + f.table + "): " + f.why,
+        "Restore the file, or see perjoule audit"};
+  }
+  return base::ok_status();
+}
+
+base::Status StoreReader::find_damage() {
+  auto out = std::make_shared<LeftOut>();
+  for (const auto& entry : manifest().segments) {
+    SegmentDamage damage = damage_of(*env_, directory_, entry);
+    if (damage.whole_file) out->files.insert(entry.file);
+    if (!damage.groups.empty()) out->groups[entry.file].insert(damage.groups.begin(), damage.groups.end());
+    std::move(damage.findings.begin(), damage.findings.end(), std::back_inserter(out->findings));
+  }
+  bool sound = !state_.log_fault.has_value();
+  for (const TailBlock& block : tail()) {
+    const auto view = BlockView::open(*block.bytes, log_segment_name(block.place.segment));
+    sound = sound && view.ok() && view->check().ok();
+  }
+  if (!sound) {
+    PJ_ASSIGN(const auto salvaged, salvage_tail(*env_, directory_, state_));
+    state_.log_fault.reset();
+    out->findings.insert(out->findings.end(), salvaged.findings.begin(), salvaged.findings.end());
+  }
+  left_out_ = std::move(out);
+  return base::ok_status();
+}
+
+// Every place of the log that cannot be read; the reader's own error where nothing more is known.
+void StoreReader::verify_log(std::vector<Finding>& findings) const {
+  const std::size_t before = findings.size();
+  bool sound = !state_.log_fault.has_value();
+  for (const TailBlock& block : tail()) {
+    const auto view = BlockView::open(*block.bytes, log_segment_name(block.place.segment));
+    sound = sound && view.ok() && view->check().ok();
+  }
+  if (sound) return;
+  StoreState copy = state_;
+  const auto salvaged = salvage_tail(*env_, directory_, copy);
+  if (salvaged.ok()) findings.insert(findings.end(), salvaged->findings.begin(), salvaged->findings.end());
+  if (findings.size() == before && state_.log_fault)
+    findings.push_back(finding_of(*state_.log_fault, directory_));
 }
 
 void StoreReader::find_strays(std::vector<Finding>& findings) const {
   const auto files = base::list_recursive(*env_, directory_);
   if (!files.ok()) return findings.push_back({true, directory_, {}, 0, files.error().why});
   for (const auto& file : *files) {
-    const bool known = file == kManifestFile || file == kLockFile ||
-                       (!manifest().tables.empty() && is_log_file(file)) ||
+    const bool known = file == kManifestFile || file == kLockFile || file == kRepairsFile ||
+                       file.starts_with(kLostAndFound) || (!manifest().tables.empty() && is_log_file(file)) ||
                        std::any_of(manifest().segments.begin(), manifest().segments.end(),
                                    [&](const SegmentEntry& e) { return e.file == file; });
     if (known) continue;
@@ -403,7 +426,10 @@ void StoreReader::find_strays(std::vector<Finding>& findings) const {
 
 std::vector<Finding> StoreReader::verify() const {
   std::vector<Finding> findings;
-  for (const auto& entry : manifest().segments) verify_segment(entry, findings);
+  for (const auto& entry : manifest().segments) {
+    SegmentDamage damage = damage_of(*env_, directory_, entry);
+    std::move(damage.findings.begin(), damage.findings.end(), std::back_inserter(findings));
+  }
   verify_log(findings);
   find_strays(findings);
   return findings;

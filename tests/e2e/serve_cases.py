@@ -136,7 +136,7 @@ def rows_are_stored_before_they_are_acknowledged(folder):
 @case
 def answers_over_http_are_those_of_the_command_line(folder):
     store = shared_store(folder)
-    with Server(store, "--read-only") as server:
+    with Server(store, "--read-only", "--sql") as server:
         top = server.ask("GET", "/api/v1/top?by=tenant,model&limit=0")[2]
         check(top == good("top", "--by", "tenant,model", "--limit", 0, "--json", "--store", store).out, "top")
         explained = server.ask("GET", "/api/v1/explain/request/r1")[2]
