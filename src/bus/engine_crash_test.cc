@@ -234,7 +234,8 @@ TEST(EngineCrash, ALogThatBeginsWithoutAGroupGoesOnBehindWhatIsSealed) {
   for (std::uint64_t n = 1; n <= 6; ++n)
     ASSERT_EQ(open()->store(make_block(Table::kJoules, "agent-1", n)).outcome, Outcome::kStored);
   ASSERT_TRUE(open()->seal_all().ok());
-  for (const auto& name : env.list(std::string(kStore) + "/wal").value())
+  const auto names = env.list(std::string(kStore) + "/wal").value();
+  for (const auto& name : names)
     ASSERT_TRUE(env.remove(std::string(kStore) + "/wal/" + name).ok());
   for (std::uint64_t n = 7; n <= 8; ++n)
     ASSERT_EQ(open()->store(make_block(Table::kJoules, "agent-1", n)).outcome, Outcome::kStored);

@@ -127,7 +127,7 @@ base::Result<SegmentEntry> compact_sums(base::Env& env, const std::string& direc
     PJ_TRY(read_segment(env, directory, file, {},
                         [&](const Batch& b) { return sums.add_sums(b), base::ok_status(); }));
   return write_rollup(env, directory, spec.table, part,
-                      [&](const BatchSink& sink) { return sums.for_each_batch(kRollupGroupRows, sink); });
+                      [&](const OnBatch& sink) { return sums.for_each_batch(kRollupGroupRows, sink); });
 }
 
 }  // namespace

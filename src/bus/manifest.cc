@@ -190,9 +190,15 @@ bool read_body(const Json& j, Manifest& m) {
 
 }  // namespace
 
-void forget_rollups(Manifest& manifest) {
-  std::erase_if(manifest.segments, [](const auto& e) { return !find_event_table(e.table); });
+std::vector<std::string> forget_rollups(Manifest& manifest) {
+  std::vector<std::string> files;
+  std::erase_if(manifest.segments, [&](const auto& e) {
+    const bool is_rollup = !find_event_table(e.table);
+    if (is_rollup) files.push_back(e.file);
+    return is_rollup;
+  });
   for (auto& e : manifest.segments) e.rolled_up.clear();
+  return files;
 }
 
 void sort_segments(Manifest& manifest) {

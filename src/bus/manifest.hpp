@@ -65,8 +65,9 @@ struct Manifest {
   std::vector<DroppedRows> dropped;              // oldest first
 };
 
-// No rollup and no mark of one: whoever opens the store to write makes them again from the rows.
-void forget_rollups(Manifest& manifest);
+// No rollup and no mark of one: whoever opens the store to write makes them again from the rows. The files that
+// are no longer named.
+std::vector<std::string> forget_rollups(Manifest& manifest);
 // By table and part, not by the time of sealing.
 void sort_segments(Manifest& manifest);
 std::string to_json(const Manifest& manifest);

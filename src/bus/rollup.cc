@@ -160,7 +160,7 @@ class RollupSums::Impl {
     full_.clear();
   }
 
-  base::Status for_each_batch(std::size_t batch_rows, const BatchSink& on_batch) const {
+  base::Status for_each_batch(std::size_t batch_rows, const OnBatch& on_batch) const {
     const std::vector<std::uint32_t> order = sorted();
     Batch batch;
     batch.columns.resize(schema_of(spec.table).columns.size());
@@ -345,7 +345,7 @@ void RollupSums::take(RollupSums& other) { impl_->take(*other.impl_); }
 void RollupSums::coarsen(std::int64_t step_ns) { impl_->coarsen(step_ns); }
 void RollupSums::clear(std::int64_t step_ns) { impl_->clear(step_ns); }
 std::size_t RollupSums::rows() const { return impl_->rows(); }
-base::Status RollupSums::for_each_batch(std::size_t batch_rows, const BatchSink& on_batch) const {
+base::Status RollupSums::for_each_batch(std::size_t batch_rows, const OnBatch& on_batch) const {
   return impl_->for_each_batch(batch_rows, on_batch);
 }
 
@@ -465,7 +465,7 @@ void LastReadings::clear() {
   table_.clear();
 }
 
-base::Status LastReadings::for_each_batch(std::size_t batch_rows, const BatchSink& on_batch) const {
+base::Status LastReadings::for_each_batch(std::size_t batch_rows, const OnBatch& on_batch) const {
   const auto devices = ranks_of((*texts_)[0]), signals = ranks_of((*texts_)[1]);
   std::vector<std::pair<std::uint64_t, std::uint32_t>> order;
   for (std::uint32_t i = 0; i < table_.size(); ++i) {

@@ -47,7 +47,7 @@ std::int64_t floor_to_step(std::int64_t t, std::int64_t step_ns);
 // The first whole step at or after t; the end of time after the last.
 std::int64_t ceil_to_step(std::int64_t t, std::int64_t step_ns);
 
-using BatchSink = std::function<base::Status(const Batch&)>;
+using OnBatch = std::function<base::Status(const Batch&)>;
 
 // A value for each key of some 32-bit numbers, in the order in which the keys came. Open addressing; a key is
 // compared only where the upper half of its hash fits. Tables are larger than the processor's caches, so who
@@ -156,7 +156,7 @@ class RollupSums {
   std::size_t rows() const;
   // All rows in the order of the dimensions' texts (NULL last), then of the times; at most `batch_rows` at a
   // time.
-  base::Status for_each_batch(std::size_t batch_rows, const BatchSink& on_batch) const;
+  base::Status for_each_batch(std::size_t batch_rows, const OnBatch& on_batch) const;
 
  private:
   class Impl;
@@ -207,7 +207,7 @@ class LastReadings {
   std::size_t size() const { return table_.size(); }
   void clear();
   // In the order of device, signal.
-  base::Status for_each_batch(std::size_t batch_rows, const BatchSink& on_batch) const;
+  base::Status for_each_batch(std::size_t batch_rows, const OnBatch& on_batch) const;
 
  private:
   struct Cell {

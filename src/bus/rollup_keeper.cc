@@ -12,7 +12,7 @@ std::string name_of(Table table) { return std::string(schema_of(table).name); }
 // The next file of a rollup.
 base::Result<SegmentEntry> write_next(base::Env& env, const std::string& directory, Table table,
                                       Manifest& manifest,
-                                      const std::function<base::Status(const BatchSink&)>& for_each_batch) {
+                                      const std::function<base::Status(const OnBatch&)>& for_each_batch) {
   return write_rollup(env, directory, table, ++manifest.tables.at(name_of(table)).parts, for_each_batch);
 }
 
@@ -105,7 +105,7 @@ base::Status RollupKeeper::write_sums(Manifest& manifest) {
       if (joules_.contains(e.file)) e.rolled_up[name_of(table)] = all.steps()[i];
     }
     if (!all.has(i) || all.sums(i).rows() == 0) continue;
-    PJ_ASSIGN(auto entry, write_next(env_, directory_, table, manifest, [&](const BatchSink& sink) {
+    PJ_ASSIGN(auto entry, write_next(env_, directory_, table, manifest, [&](const OnBatch& sink) {
                 return all.sums(i).for_each_batch(kRollupGroupRows, sink);
               }));
     entry.rolled_up[entry.table] = all.steps()[i];  // of its own sums
@@ -163,7 +163,7 @@ base::Status RollupKeeper::write_readings(Manifest& manifest) {
   if (too_many()) return base::ok_status();
   PJ_ASSIGN(auto entry,
             write_next(env_, directory_, Table::kSamplesLast, manifest,
-                       [&](const BatchSink& sink) { return all_.for_each_batch(kRollupGroupRows, sink); }));
+                       [&](const OnBatch& sink) { return all_.for_each_batch(kRollupGroupRows, sink); }));
   std::erase_if(manifest.segments, [](const auto& e) { return e.table == name_of(Table::kSamplesLast); });
   manifest.segments.push_back(std::move(entry));
   for (auto& e : manifest.segments) {

@@ -7,7 +7,7 @@
 namespace perjoule::bus {
 
 base::Status read_segment(base::Env& env, const std::string& directory, const SegmentEntry& segment,
-                          const std::vector<std::string>& columns, const BatchSink& on_batch) {
+                          const std::vector<std::string>& columns, const OnBatch& on_batch) {
   auto only = std::make_shared<Manifest>();
   only->segments.push_back(segment);
   PJ_ASSIGN(const auto store, StoreReader::open(env, directory, Snapshot{std::move(only), {}}));
@@ -16,7 +16,7 @@ base::Status read_segment(base::Env& env, const std::string& directory, const Se
 
 base::Result<SegmentEntry> write_rollup(base::Env& env, const std::string& directory, Table rollup,
                                         std::uint64_t part,
-                                        const std::function<base::Status(const BatchSink&)>& for_each_batch) {
+                                        const std::function<base::Status(const OnBatch&)>& for_each_batch) {
   const TableSchema& schema = schema_of(rollup);
   const std::string file = segment_file_name(rollup, part);
   PJ_ASSIGN(auto writer, ParquetWriter::create(env, directory + "/" + file, schema));

@@ -16,11 +16,11 @@ inline constexpr std::size_t kRollupGroupRows = std::size_t{1} << 18;
 
 // All rows, the named columns (none: all, in the schema's order). Errors: as of StoreReader::scan().
 base::Status read_segment(base::Env& env, const std::string& directory, const SegmentEntry& segment,
-                          const std::vector<std::string>& columns, const BatchSink& on_batch);
+                          const std::vector<std::string>& columns, const OnBatch& on_batch);
 
 // STORE/<rollup>/part-<part>.parquet of the batches that `for_each_batch` gives; durable under its name.
 base::Result<SegmentEntry> write_rollup(base::Env& env, const std::string& directory, Table rollup,
                                         std::uint64_t part,
-                                        const std::function<base::Status(const BatchSink&)>& for_each_batch);
+                                        const std::function<base::Status(const OnBatch&)>& for_each_batch);
 
 }  // namespace perjoule::bus

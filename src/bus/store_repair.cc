@@ -259,7 +259,8 @@ class Repairer {
     for (const auto& file : plan_.rewrite) PJ_TRY(rewrite(file));
     if (plan_.new_log) PJ_TRY(begin_log());
     // Sums of rows that are lost; without rows that were dropped for their age they can be made again.
-    if (!plan_.lost.empty() && manifest_.dropped.empty()) forget_rollups(manifest_);
+    std::vector<std::string> rollups;
+    if (!plan_.lost.empty() && manifest_.dropped.empty()) rollups = forget_rollups(manifest_);
     sort_segments(manifest_);
     for (auto& [name, mark] : manifest_.tables) mark.parts = std::max(mark.parts, last_part_[name]);
     PJ_TRY(env_.create_directories(directory_ + "/catalog"));
@@ -269,6 +270,9 @@ class Repairer {
     PJ_TRY(base::write_atomically(env_, manifest_path(directory_), to_json(manifest_)));
     for (const auto& file : plan_.move) {
       if (file != kManifestFile) PJ_TRY(move_away(file));
+    }
+    for (const auto& file : rollups) {
+      if (env_.exists(directory_ + "/" + file)) PJ_TRY(env_.remove(directory_ + "/" + file));
     }
     for (const auto& file : plan_.remove) {
       // A new file may have taken over the temporary name.
@@ -311,7 +315,7 @@ class Repairer {
       PJ_TRY(writer.append(std::move(group)));
     }
     PJ_ASSIGN(auto summary, writer.seal());
-    manifest_.segments.push_back({old->table, fresh, std::move(summary)});
+    manifest_.segments.push_back({old->table, fresh, std::move(summary), old->rolled_up, {}});
     written_.push_back(fresh);
     return base::ok_status();
   }
@@ -361,8 +365,10 @@ class Repairer {
     while (from < blocks.size() && rows < kSealRows)
       rows += blocks[from].rows, part.push_back(blocks[from++]);
     const std::string name(schema_of(table).name);
-    BlockMerge merge(table);
-    PJ_ASSIGN(auto entry, seal_blocks(env_, directory_, table, part, ++last_part_[name], {}, merge));
+    Sealer sealer(env_, directory_, {});
+    std::vector<RollupLane> unused(sealer.threads());
+    for (auto& lane : unused) lane.sums.clear({});
+    PJ_ASSIGN(auto entry, sealer.seal(table, part, ++last_part_[name], unused));
     written_.push_back(entry.file);
     manifest_.segments.push_back(std::move(entry));
     return base::ok_status();
