@@ -6,11 +6,14 @@
 
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "base/result.hpp"
 
 namespace perjoule::bus {
 
@@ -76,5 +79,6 @@ struct Batch {
   std::size_t rows = 0;
   std::vector<Column> columns;
 };
+using OnBatch = std::function<base::Status(const Batch&)>;
 
 }  // namespace perjoule::bus

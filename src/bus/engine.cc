@@ -193,8 +193,8 @@ base::Status EngineImpl::recover() {
     return base::ok_status();
   };
   PJ_ASSIGN(LogEnd end, read_log(env_, log_directory_of(directory_), manifest_->log, on_block));
-  // Where the log begins there may be no group yet, and so no number to go on from: one that the manifest counts as
-  // sealed must not come again.
+  // Where the log begins there may be no group yet, and so no number to go on from: one that the manifest
+  // counts as sealed must not come again.
   for (const auto& [table, mark] : manifest_->tables)
     end.next_entry = std::max(end.next_entry, mark.sealed_entry + 1);
   recovery_.torn = end.torn;

@@ -223,7 +223,8 @@ TEST(EngineCrash, EveryStepAndEveryKindOfLossKeepsWhatWasAcknowledged) {
 }
 
 // A second crash, after a first one was recovered from.
-// A writer that dies between beginning a segment and writing its first group: the log then begins with nothing.
+// A writer that dies between beginning a segment and writing its first group: the log then begins with
+// nothing.
 TEST(EngineCrash, ALogThatBeginsWithoutAGroupGoesOnBehindWhatIsSealed) {
   MemoryEnv env;
   const auto open = [&] {
@@ -235,8 +236,7 @@ TEST(EngineCrash, ALogThatBeginsWithoutAGroupGoesOnBehindWhatIsSealed) {
     ASSERT_EQ(open()->store(make_block(Table::kJoules, "agent-1", n)).outcome, Outcome::kStored);
   ASSERT_TRUE(open()->seal_all().ok());
   const auto names = env.list(std::string(kStore) + "/wal").value();
-  for (const auto& name : names)
-    ASSERT_TRUE(env.remove(std::string(kStore) + "/wal/" + name).ok());
+  for (const auto& name : names) ASSERT_TRUE(env.remove(std::string(kStore) + "/wal/" + name).ok());
   for (std::uint64_t n = 7; n <= 8; ++n)
     ASSERT_EQ(open()->store(make_block(Table::kJoules, "agent-1", n)).outcome, Outcome::kStored);
   const auto engine = open();

@@ -65,8 +65,8 @@ struct Manifest {
   std::vector<DroppedRows> dropped;              // oldest first
 };
 
-// No rollup and no mark of one: whoever opens the store to write makes them again from the rows. The files that
-// are no longer named.
+// No rollup and no mark of one: whoever opens the store to write makes them again from the rows. The files
+// that are no longer named.
 std::vector<std::string> forget_rollups(Manifest& manifest);
 // By table and part, not by the time of sealing.
 void sort_segments(Manifest& manifest);

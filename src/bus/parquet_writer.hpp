@@ -1,8 +1,8 @@
 // Writes Parquet files that any reader understands: text by a sorted dictionary per row group, numbers by
-// DELTA_BINARY_PACKED, BYTE_STREAM_SPLIT or plain, flags and levels by RLE; data pages v2, zstd, CRC-32 of every page,
-// statistics and page index. The bytes depend on the rows alone: no time, no host, no thread count. Thread
-// rule: encode_row_group from any thread (a batch's dictionary characters must not change meanwhile); a
-// ParquetWriter from one thread. Ownership: values; the Env must outlive the writer.
+// DELTA_BINARY_PACKED, BYTE_STREAM_SPLIT or plain, flags and levels by RLE; data pages v2, zstd, CRC-32 of
+// every page, statistics and page index. The bytes depend on the rows alone: no time, no host, no thread
+// count. Thread rule: encode_row_group from any thread (a batch's dictionary characters must not change
+// meanwhile); a ParquetWriter from one thread. Ownership: values; the Env must outlive the writer.
 #pragma once
 
 #include <cstdint>

@@ -500,7 +500,8 @@ base::Result<LastValues> last_values(QuerySession& session) {
   session.stats() = {};
   const bool damaged = !session.store().left_out().empty();
   const auto later = [&](const SegmentEntry* segment) {
-    const bool known = !damaged && segment != nullptr && segment->step_in(schema_of(Table::kSamplesLast).name) != 0;
+    const bool known =
+        !damaged && segment != nullptr && segment->step_in(schema_of(Table::kSamplesLast).name) != 0;
     return known ? std::vector<TimeWindow>{} : std::vector<TimeWindow>{{}};
   };
   const auto all = [](const SegmentEntry*) { return std::vector<TimeWindow>{{}}; };

@@ -6,12 +6,11 @@
 #include <numeric>
 
 #include "base/assert.hpp"
-#include "bus/text_order.hpp"
+#include "bus/text_numbers.hpp"
 
 namespace perjoule::bus {
 namespace {
 
-constexpr std::size_t kMostDimensions = 5;
 constexpr std::array<std::string_view, 5> kConsumer{"tenant", "job", "model", "share", "quality"};
 constexpr std::array<std::string_view, 4> kDevice{"device", "phase", "share", "quality"};
 constexpr std::array<std::string_view, 5> kKernel{"model", "run", "epoch", "kernel", "quality"};
@@ -23,45 +22,12 @@ const Column& column_of(const Batch& batch, Table table, std::string_view name) 
   return batch.columns[schema_of(table).find(name)];
 }
 
-// numbers[code] of a batch's dictionary; the last entry, for NULL, is 0.
-void number_texts(const Column& column, base::SymbolTable& texts, std::vector<std::uint32_t>& numbers) {
-  numbers.clear();
-  for (const auto text : column.dictionary) numbers.push_back(texts.intern(text).id);
-  numbers.push_back(0);
-}
-
-std::uint32_t number_of(const std::vector<std::uint32_t>& numbers, std::uint32_t code) {
-  return numbers[std::min<std::size_t>(code, numbers.size() - 1)];
-}
-
-// rank[number]: where its text stands among all; NULL, number 0, last.
-std::vector<std::uint32_t> ranks_of(const base::SymbolTable& texts) {
-  std::vector<std::string_view> all;
-  for (std::uint32_t i = 1; i < texts.size(); ++i) all.push_back(texts.text({i}));
-  std::vector<std::uint32_t> order(all.size()), rank(all.size() + 1);
-  std::iota(order.begin(), order.end(), 0U);
-  sort_by_text(all, order);
-  for (std::uint32_t i = 0; i < order.size(); ++i) rank[order[i] + 1] = i;
-  rank[0] = static_cast<std::uint32_t>(order.size());
-  return rank;
-}
-
-void begin_texts(const base::SymbolTable& texts, std::size_t rows, Column& out) {
-  out.type = ColumnType::kText;
-  out.codes.resize(rows);
-  if (!out.dictionary.empty()) return;
-  for (std::uint32_t i = 1; i < texts.size(); ++i) out.dictionary.push_back(texts.text({i}));
-}
-// Of a number: number 0, NULL, becomes kNullCode.
-constexpr std::uint32_t code_of(std::uint32_t number) { return number - 1; }
-static_assert(code_of(0) == kNullCode);
-
 }  // namespace
 
 const std::array<RollupSpec, kRollups>& rollup_specs() {
-  static const std::array<RollupSpec, kRollups> all{{{Table::kJoulesByConsumer, kConsumer},
-                                                     {Table::kJoulesByDevice, kDevice},
-                                                     {Table::kJoulesByKernel, kKernel}}};
+  static const std::array<RollupSpec, kRollups> all{{{Table::kJoulesByConsumer, kConsumer, 3},
+                                                     {Table::kJoulesByDevice, kDevice, 1},
+                                                     {Table::kJoulesByKernel, kKernel, 3}}};
   return all;
 }
 
@@ -85,25 +51,19 @@ std::int64_t ceil_to_step(std::int64_t t, std::int64_t step_ns) {
 class RollupSums::Impl {
  public:
   Impl(const RollupSpec& s, std::int64_t step) : spec(s), step_ns(step) {
-    PJ_CHECK(spec.dimensions.size() <= kMostDimensions);
+    PJ_CHECK(spec.steady <= kMostSteady && spec.dimensions.size() - spec.steady <= kMostOther);
     for (std::size_t d = 0; d < spec.dimensions.size(); ++d)
       texts_.push_back(std::make_unique<base::SymbolTable>());
-    numbers_.resize(spec.dimensions.size());
   }
 
   void add(const Batch& batch, Table table, std::string_view time) {
+    if (batch.rows == 0) return;
     const auto& window = column_of(batch, table, "window_ns").ints;
     const auto& t = column_of(batch, table, time).ints;
     const auto& energy = column_of(batch, table, "energy_uj").ints;
-    if (batch.rows == 0) return;
     const std::int64_t* const counts =
         table == spec.table ? column_of(batch, table, "rows").ints.data() : nullptr;
-    for (std::size_t d = 0; d < numbers_.size(); ++d) {
-      const Column& c = column_of(batch, table, spec.dimensions[d]);
-      number_texts(c, *texts_[d], numbers_[d]);
-      codes_[d] = c.constant ? nullptr : c.codes.data();
-      fixed_[d] = number_of(numbers_[d], c.codes[0]);
-    }
+    begin_batch(batch, table);
     for (std::size_t from = 0; from < batch.rows; from += kStretch) {
       const std::size_t rows = std::min(kStretch, batch.rows - from);
       make_keys(from, rows, window.data(), t.data());
@@ -115,21 +75,26 @@ class RollupSums::Impl {
   void take(Impl& other) {
     coarsen(std::max(step_ns, other.step_ns));
     other.coarsen(step_ns);
-    std::vector<std::uint32_t> times;
-    for (const Times& t : other.times_) times.push_back(time_number(t.window_ns, t.bucket_ns));
     std::vector<std::vector<std::uint32_t>> numbers(texts_.size());
     for (std::size_t d = 0; d < texts_.size(); ++d) {
       for (std::uint32_t i = 0; i < other.texts_[d]->size(); ++i)
         numbers[d].push_back(texts_[d]->intern(other.texts_[d]->text({i})).id);
     }
-    const auto take_one = [&](const Key& from, const Cell& cell) {
-      KeyNumbers to{times[from[0]]};
-      for (std::size_t d = 0; d < texts_.size(); ++d) to[d + 1] = numbers[d][from[d + 1]];
-      const Key key(to);
-      add_to(cell_of(key, key.hash()), key, cell.energy_uj, cell.rows);
-    };
-    for (const auto& [key, cell] : other.cells_.entries()) take_one(key, cell);
-    for (const auto& [key, cell] : other.full_) take_one(key, cell);
+    std::vector<std::uint32_t> steady, rest;
+    for (const auto& [key, none] : other.steady_.entries()) {
+      SteadyNumbers to{time_number(other.times_[key[0]])};
+      for (std::size_t d = 0; d < spec.steady; ++d) to[d + 1] = numbers[d][key[d + 1]];
+      steady.push_back(place(steady_, to));
+    }
+    for (const auto& [key, none] : other.rest_.entries()) {
+      RestNumbers to{};
+      for (std::size_t d = spec.steady; d < texts_.size(); ++d)
+        to[d - spec.steady] = numbers[d][key[d - spec.steady]];
+      rest.push_back(place(rest_, to));
+    }
+    other.each([&](const Key& key, const Cell& cell) {
+      add_to(Key({steady[key[0]], rest[key[1]]}), cell.energy_uj, cell.rows);
+    });
   }
 
   std::size_t rows() const { return cells_.size() + full_.size(); }
@@ -138,27 +103,22 @@ class RollupSums::Impl {
     if (step == step_ns) return;
     Impl coarse(spec, step);
     coarse.texts_.swap(texts_);
-    std::vector<std::uint32_t> times;
-    for (const Times& t : times_)
-      times.push_back(coarse.time_number(floor_to_step(t.window_ns, step), floor_to_step(t.bucket_ns, step)));
-    const auto add_one_sum = [&](const Key& from, const Cell& cell) {
-      const Key key({times[from[0]], from[1], from[2], from[3], from[4], from[5]});
-      coarse.add_to(coarse.cell_of(key, key.hash()), key, cell.energy_uj, cell.rows);
-    };
-    for (const auto& [key, cell] : cells_.entries()) add_one_sum(key, cell);
-    for (const auto& [key, cell] : full_) add_one_sum(key, cell);
+    std::swap(coarse.rest_, rest_);
+    std::vector<std::uint32_t> steady;
+    for (const auto& [key, none] : steady_.entries()) {
+      const Times& t = times_[key[0]];
+      SteadyNumbers to{
+          coarse.time_number({floor_to_step(t.window_ns, step), floor_to_step(t.bucket_ns, step)})};
+      for (std::size_t d = 0; d < spec.steady; ++d) to[d + 1] = key[d + 1];
+      steady.push_back(place(coarse.steady_, to));
+    }
+    each([&](const Key& key, const Cell& cell) {
+      coarse.add_to(Key({steady[key[0]], key[1]}), cell.energy_uj, cell.rows);
+    });
     *this = std::move(coarse);
   }
 
-  void clear(std::int64_t step) {
-    step_ns = step;
-    for (auto& t : texts_) t = std::make_unique<base::SymbolTable>();
-    times_.clear();
-    has_last_ = false;
-    number_of_time_.clear();
-    cells_.clear();
-    full_.clear();
-  }
+  void clear(std::int64_t step) { *this = Impl(spec, step); }
 
   base::Status for_each_batch(std::size_t batch_rows, const OnBatch& on_batch) const {
     const std::vector<std::uint32_t> order = sorted();
@@ -176,18 +136,34 @@ class RollupSums::Impl {
   std::int64_t step_ns;
 
  private:
-  static constexpr std::size_t kStretch = 64;
+  static constexpr std::size_t kStretch = 64, kMostSteady = 4, kMostOther = 3;
+  // Of a batch's combinations of the other dimensions' codes, so many are known by place.
+  static constexpr std::size_t kMostKnown = std::size_t{1} << 16;
+  static constexpr std::uint32_t kUnknown = UINT32_MAX;
+  struct Nothing {};
   struct Times {
     std::int64_t window_ns = 0, bucket_ns = 0;
+    auto operator<=>(const Times&) const = default;
   };
   struct Cell {
     std::int64_t energy_uj = 0;
     std::uint64_t rows = 0;
   };
-  using Cells = KeyTable<kMostDimensions + 1, Cell>;
-  using Key = Cells::Key;  // the time's number, then the dimensions'
-  using KeyNumbers = std::array<std::uint32_t, kMostDimensions + 1>;
-  static_assert(kMostDimensions == 5);
+  using SteadyNumbers = std::array<std::uint32_t, kMostSteady + 1>;  // the time's first
+  using RestNumbers = std::array<std::uint32_t, kMostOther>;
+  using Cells = KeyTable<2, Cell>;  // by the places of both
+  using Key = Cells::Key;
+
+  template <class KeyTableType, class Numbers>
+  static std::uint32_t place(KeyTableType& table, const Numbers& numbers) {
+    return static_cast<std::uint32_t>(table.place_of(typename KeyTableType::Key(numbers)));
+  }
+
+  template <class F>
+  void each(F&& f) const {
+    for (const auto& [key, cell] : cells_.entries()) f(key, cell);
+    for (const auto& [key, cell] : full_) f(key, cell);
+  }
 
   // Of a step that begins at `from`; the first one of time itself is a short one, so "no" there.
   bool in_step(std::int64_t t, std::int64_t from) const {
@@ -196,35 +172,62 @@ class RollupSums::Impl {
                static_cast<std::uint64_t>(step_ns);
   }
 
-  std::uint32_t time_number(std::int64_t window_ns, std::int64_t bucket_ns) {
-    const auto [it, fresh] =
-        number_of_time_.try_emplace({window_ns, bucket_ns}, static_cast<std::uint32_t>(times_.size()));
-    if (fresh) times_.push_back({window_ns, bucket_ns});
+  std::uint32_t time_number(const Times& time) {
+    const auto [it, fresh] = number_of_time_.try_emplace(time, static_cast<std::uint32_t>(times_.size()));
+    if (fresh) times_.push_back(time);
     return it->second;
   }
 
-  // Rows that follow one another mostly are of one step.
-  std::uint32_t time_of(std::int64_t window, std::int64_t t) {
-    if (!has_last_ || !in_step(window, last_.window_ns) || !in_step(t, last_.bucket_ns)) {
-      last_ = {floor_to_step(window, step_ns), floor_to_step(t, step_ns)};
-      last_number_ = time_number(last_.window_ns, last_.bucket_ns);
-      has_last_ = true;
+  void begin_batch(const Batch& batch, Table table) {
+    has_last_ = false;
+    std::size_t known = 1;
+    for (std::size_t d = 0; d < spec.dimensions.size(); ++d) {
+      const Column& c = column_of(batch, table, spec.dimensions[d]);
+      number_texts(c, *texts_[d], numbers_[d]);
+      codes_[d] = c.codes.data();
+      if (d >= spec.steady) known = std::min(known * numbers_[d].size(), kMostKnown + 1);
     }
-    return last_number_;
+    known_.assign(known <= kMostKnown ? known : 0, kUnknown);
   }
 
-  // A dimension's number in a row of the batch being added.
   std::uint32_t number_at(std::size_t d, std::size_t row) const {
-    return codes_[d] == nullptr ? fixed_[d] : number_of(numbers_[d], codes_[d][row]);
+    return number_of(numbers_[d], codes_[d][row]);
+  }
+
+  // Rows that follow one another mostly are of one step, and the same in the steady dimensions.
+  void find_steady(std::size_t row, std::int64_t window, std::int64_t t) {
+    bool same = has_last_ && in_step(window, last_.window_ns) && in_step(t, last_.bucket_ns);
+    for (std::size_t d = 0; d < spec.steady; ++d) same = same && codes_[d][row] == codes_[d][row - 1];
+    if (same) return;
+    if (!has_last_ || !in_step(window, last_.window_ns) || !in_step(t, last_.bucket_ns)) {
+      last_ = {floor_to_step(window, step_ns), floor_to_step(t, step_ns)};
+      last_number_ = time_number(last_);
+      has_last_ = true;
+    }
+    SteadyNumbers numbers{last_number_};
+    for (std::size_t d = 0; d < spec.steady; ++d) numbers[d + 1] = number_at(d, row);
+    steady_place_ = place(steady_, numbers);
+  }
+
+  std::uint32_t rest_of(std::size_t row) {
+    std::size_t combination = 0;
+    for (std::size_t d = spec.steady; d < spec.dimensions.size(); ++d)
+      combination =
+          combination * numbers_[d].size() + std::min<std::size_t>(codes_[d][row], numbers_[d].size() - 1);
+    if (!known_.empty() && known_[combination] != kUnknown) return known_[combination];
+    RestNumbers numbers{};
+    for (std::size_t d = spec.steady; d < spec.dimensions.size(); ++d)
+      numbers[d - spec.steady] = number_at(d, row);
+    const std::uint32_t at = place(rest_, numbers);
+    if (!known_.empty()) known_[combination] = at;
+    return at;
   }
 
   void make_keys(std::size_t from, std::size_t rows, const std::int64_t* window, const std::int64_t* t) {
     for (std::size_t i = 0; i < rows; ++i) {
       const std::size_t row = from + i;
-      keys_[i] = Key({time_of(window[row], t[row]), number_at(0, row), number_at(1, row), number_at(2, row),
-                      number_at(3, row), number_at(4, row)});
-    }
-    for (std::size_t i = 0; i < rows; ++i) {
+      find_steady(row, window[row], t[row]);
+      keys_[i] = Key({steady_place_, rest_of(row)});
       same_[i] = i != 0 && keys_[i] == keys_[i - 1];
       if (same_[i]) continue;
       hashes_[i] = keys_[i].hash();
@@ -236,15 +239,12 @@ class RollupSums::Impl {
   }
 
   void add_one(std::size_t i, std::int64_t energy, std::uint64_t rows) {
-    if (!same_[i]) cell_ = &cell_of(keys_[i], hashes_[i]);
+    if (!same_[i]) cell_ = &cells_.value(cells_.place_of(keys_[i], hashes_[i]));
     add_to(*cell_, keys_[i], energy, rows);
   }
-
-  Cell& cell_of(const Key& key, std::uint64_t hash) {
-    bool is_new = false;
-    return cells_.at(key, hash, is_new);
+  void add_to(const Key& key, std::int64_t energy, std::uint64_t rows) {
+    add_to(cells_.value(cells_.place_of(key)), key, energy, rows);
   }
-
   void add_to(Cell& cell, const Key& key, std::int64_t energy, std::uint64_t rows) {
     if (__builtin_add_overflow(cell.energy_uj, energy, &cell.energy_uj)) [[unlikely]] {
       // Taken back; the sum so far becomes a row of its own.
@@ -257,6 +257,11 @@ class RollupSums::Impl {
 
   const Cells::Entry& entry(std::uint32_t row) const {
     return row < cells_.size() ? cells_.entries()[row] : full_[row - cells_.size()];
+  }
+  std::uint32_t time_in(const Key& key) const { return steady_.entries()[key[0]].key[0]; }
+  std::uint32_t number_in(const Key& key, std::size_t d) const {
+    return d < spec.steady ? steady_.entries()[key[0]].key[d + 1]
+                           : rest_.entries()[key[1]].key[d - spec.steady];
   }
 
   std::vector<std::uint32_t> sorted() const {
@@ -278,8 +283,8 @@ class RollupSums::Impl {
       const Key& k = entry(row).key;
       Wide packed = 0;
       for (std::size_t d = 0; d < ranks.size(); ++d)
-        packed = packed << width(ranks[d].size()) | ranks[d][k[d + 1]];
-      places.push_back({packed << width(times_.size()) | time_ranks[k[0]], row});
+        packed = packed << width(ranks[d].size()) | ranks[d][number_in(k, d)];
+      places.push_back({packed << width(times_.size()) | time_ranks[time_in(k)], row});
     }
     std::sort(places.begin(), places.end(),
               [](const Place& a, const Place& b) { return a.key != b.key ? a.key < b.key : a.row < b.row; });
@@ -306,10 +311,10 @@ class RollupSums::Impl {
     for (std::size_t d = 0; d < dims; ++d) begin_texts(*texts_[d], order.size(), columns[d + 3]);
     for (std::size_t i = 0; i < order.size(); ++i) {
       const auto& [k, c] = entry(order[i]);
-      columns[0].ints[i] = times_[k[0]].window_ns;
-      columns[1].ints[i] = times_[k[0]].bucket_ns;
+      columns[0].ints[i] = times_[time_in(k)].window_ns;
+      columns[1].ints[i] = times_[time_in(k)].bucket_ns;
       columns[2].ints[i] = step_ns;
-      for (std::size_t d = 0; d < dims; ++d) columns[d + 3].codes[i] = code_of(k[d + 1]);
+      for (std::size_t d = 0; d < dims; ++d) columns[d + 3].codes[i] = code_of(number_in(k, d));
       columns[dims + 3].ints[i] = c.energy_uj;
       columns[dims + 4].ints[i] = static_cast<std::int64_t>(c.rows);
     }
@@ -317,19 +322,21 @@ class RollupSums::Impl {
 
   std::vector<std::unique_ptr<base::SymbolTable>> texts_;
   std::vector<Times> times_;
-  std::map<std::pair<std::int64_t, std::int64_t>, std::uint32_t> number_of_time_;
+  std::map<Times, std::uint32_t> number_of_time_;
+  KeyTable<kMostSteady + 1, Nothing> steady_;
+  KeyTable<kMostOther, Nothing> rest_;
   Cells cells_;
   std::vector<Cells::Entry> full_;
   // Of the batch and the stretch being added.
-  std::vector<std::vector<std::uint32_t>> numbers_;
-  std::array<const std::uint32_t*, kMostDimensions> codes_{};  // nullptr: the number is fixed_ in all rows
-  std::array<std::uint32_t, kMostDimensions> fixed_{};
+  std::array<std::vector<std::uint32_t>, kMostSteady + kMostOther> numbers_;
+  std::array<const std::uint32_t*, kMostSteady + kMostOther> codes_{};
+  std::vector<std::uint32_t> known_;  // place in rest_ by combination of codes
   std::array<Key, kStretch> keys_;
   std::array<std::uint64_t, kStretch> hashes_;
   std::array<bool, kStretch> same_;  // as the key before
   bool has_last_ = false;
   Times last_;
-  std::uint32_t last_number_ = 0;
+  std::uint32_t last_number_ = 0, steady_place_ = 0;
   Cell* cell_ = nullptr;  // of the last row, until the next key
 };
 
@@ -395,107 +402,6 @@ std::size_t RollupSet::rows() const {
   std::size_t n = 0;
   for (const auto& s : sums_) n += s.rows();
   return n;
-}
-
-// ---- the newest readings ----
-
-bool Reading::is_newer_than(const Reading& other) const {
-  if (t_ns != other.t_ns) return t_ns > other.t_ns;
-  if (std::isnan(value) != std::isnan(other.value)) return std::isnan(other.value);
-  if (!std::isnan(value) && value != other.value) return value > other.value;
-  if (std::signbit(value) != std::signbit(other.value)) return std::signbit(other.value);
-  return quality < other.quality;
-}
-
-void LastReadings::add(const Batch& rows) {
-  enum : std::size_t { kTime, kDevice, kSignal, kValue, kQuality };
-  std::array<std::vector<std::uint32_t>, 3> numbers;
-  const std::array<const Column*, 3> texts{&rows.columns[kDevice], &rows.columns[kSignal],
-                                           &rows.columns[kQuality]};
-  for (std::size_t i = 0; i < texts.size(); ++i) number_texts(*texts[i], (*texts_)[i], numbers[i]);
-  const auto& times = rows.columns[kTime].ints;
-  const auto& values = rows.columns[kValue].doubles;
-  const auto reading = [&](std::size_t i) { return Reading{times[i], values[i], texts[2]->text(i)}; };
-  constexpr std::size_t kStretch = 64;
-  std::array<Cells::Key, kStretch> keys;
-  std::array<std::uint64_t, kStretch> hashes{};
-  std::array<std::size_t, kStretch> newest{};
-  for (std::size_t i = 0; i < rows.rows;) {
-    std::size_t n = 0;
-    for (; n < kStretch && i < rows.rows; ++n) {
-      // Readings of one device and signal mostly come together.
-      const std::uint32_t device = texts[0]->codes[i], signal = texts[1]->codes[i];
-      newest[n] = i++;
-      for (; i < rows.rows && texts[0]->codes[i] == device && texts[1]->codes[i] == signal; ++i) {
-        if (reading(i).is_newer_than(reading(newest[n]))) newest[n] = i;
-      }
-      keys[n] = Cells::Key({number_of(numbers[0], device), number_of(numbers[1], signal)});
-      hashes[n] = keys[n].hash();
-      table_.fetch_slot(hashes[n]);
-    }
-    for (std::size_t k = 0; k < n; ++k) table_.fetch_value(hashes[k]);
-    for (std::size_t k = 0; k < n; ++k)
-      keep_newest(keys[k], hashes[k],
-                  {times[newest[k]], values[newest[k]], number_of(numbers[2], texts[2]->codes[newest[k]])});
-  }
-}
-
-void LastReadings::take(const LastReadings& other) {
-  std::array<std::vector<std::uint32_t>, 3> numbers;
-  for (std::size_t i = 0; i < numbers.size(); ++i) {
-    const base::SymbolTable& texts = (*other.texts_)[i];
-    for (std::uint32_t n = 0; n < texts.size(); ++n)
-      numbers[i].push_back((*texts_)[i].intern(texts.text({n})).id);
-  }
-  for (auto [from, cell] : other.table_.entries()) {
-    const Cells::Key key({numbers[0][from[0]], numbers[1][from[1]]});
-    cell.quality = numbers[2][cell.quality];
-    keep_newest(key, key.hash(), cell);
-  }
-}
-
-void LastReadings::keep_newest(const Cells::Key& key, std::uint64_t hash, const Cell& cell) {
-  bool is_new = false;
-  Cell& known = table_.at(key, hash, is_new);
-  if (is_new || reading_of(cell).is_newer_than(reading_of(known))) known = cell;
-}
-
-void LastReadings::clear() {
-  texts_ = std::make_unique<std::array<base::SymbolTable, 3>>();
-  table_.clear();
-}
-
-base::Status LastReadings::for_each_batch(std::size_t batch_rows, const OnBatch& on_batch) const {
-  const auto devices = ranks_of((*texts_)[0]), signals = ranks_of((*texts_)[1]);
-  std::vector<std::pair<std::uint64_t, std::uint32_t>> order;
-  for (std::uint32_t i = 0; i < table_.size(); ++i) {
-    const auto& key = table_.entries()[i].key;
-    order.emplace_back(std::uint64_t{devices[key[0]]} << 32 | signals[key[1]], i);
-  }
-  std::sort(order.begin(), order.end());
-  Batch batch;
-  batch.columns.resize(schema_of(Table::kSamplesLast).columns.size());
-  Column &times = batch.columns[0], &device = batch.columns[1], &signal = batch.columns[2],
-         &value = batch.columns[3], &quality = batch.columns[4];
-  value.type = ColumnType::kDouble;
-  for (std::size_t from = 0; from < order.size(); from += batch_rows) {
-    batch.rows = std::min(batch_rows, order.size() - from);
-    times.ints.resize(batch.rows);
-    value.doubles.resize(batch.rows);
-    begin_texts((*texts_)[0], batch.rows, device);
-    begin_texts((*texts_)[1], batch.rows, signal);
-    begin_texts((*texts_)[2], batch.rows, quality);
-    for (std::size_t i = 0; i < batch.rows; ++i) {
-      const auto& [key, cell] = table_.entries()[order[from + i].second];
-      times.ints[i] = cell.t_ns;
-      device.codes[i] = code_of(key[0]);
-      signal.codes[i] = code_of(key[1]);
-      value.doubles[i] = cell.value;
-      quality.codes[i] = code_of(cell.quality);
-    }
-    PJ_TRY(on_batch(batch));
-  }
-  return base::ok_status();
 }
 
 }  // namespace perjoule::bus

@@ -25,13 +25,17 @@
 #include "base/result.hpp"
 #include "base/symbol.hpp"
 #include "bus/columns.hpp"
+#include "bus/last_readings.hpp"
 #include "bus/tables.hpp"
 
 namespace perjoule::bus {
 
 struct RollupSpec {
   Table table = Table::kJoulesByConsumer;
-  std::span<const std::string_view> dimensions;  // text columns of joules and of the rollup, at most 5
+  // Text columns of joules and of the rollup. The first ones are mostly the same in neighbouring rows, the
+  // others change from row to row; at most 4 and 3.
+  std::span<const std::string_view> dimensions;
+  std::size_t steady = 0;
 };
 inline constexpr std::size_t kRollups = 3;
 // The sums, those of the fewest rows first.
@@ -46,8 +50,6 @@ std::int64_t coarser_step(std::int64_t step_ns);
 std::int64_t floor_to_step(std::int64_t t, std::int64_t step_ns);
 // The first whole step at or after t; the end of time after the last.
 std::int64_t ceil_to_step(std::int64_t t, std::int64_t step_ns);
-
-using OnBatch = std::function<base::Status(const Batch&)>;
 
 // A value for each key of some 32-bit numbers, in the order in which the keys came. Open addressing; a key is
 // compared only where the upper half of its hash fits. Tables are larger than the processor's caches, so who
@@ -100,22 +102,22 @@ class KeyTable {
     const std::uint64_t slot = slots_[slot_of(hash)];
     if (slot != 0) __builtin_prefetch(&entries_[place_in(slot)], 1);
   }
-  // The value of the key with this hash, until the next call; `is_new`: it was not there.
-  Value& at(const Key& key, std::uint64_t hash, bool& is_new) {
+  // The place of the key with this hash; it is added if it is not there.
+  std::size_t place_of(const Key& key, std::uint64_t hash) {
     if ((entries_.size() + 1) * 2 > slots_.size()) grow();
     const std::uint64_t tag = hash & kTagBits;
     for (std::size_t at = slot_of(hash);; at = (at + 1) & (slots_.size() - 1)) {
       const std::uint64_t slot = slots_[at];
-      is_new = slot == 0;
-      if (is_new) {
+      if (slot == 0) {
         entries_.push_back({key, {}});
         slots_[at] = tag | entries_.size();
-        return entries_.back().value;
+        return entries_.size() - 1;
       }
-      Entry& entry = entries_[place_in(slot)];
-      if ((slot & kTagBits) == tag && entry.key == key) return entry.value;
+      if ((slot & kTagBits) == tag && entries_[place_in(slot)].key == key) return place_in(slot);
     }
   }
+  std::size_t place_of(const Key& key) { return place_of(key, key.hash()); }
+  Value& value(std::size_t place) { return entries_[place].value; }
 
  private:
   static constexpr std::uint64_t kTagBits = std::uint64_t{UINT32_MAX} << 32;
@@ -187,43 +189,6 @@ class RollupSet {
   std::vector<RollupSums> sums_;
   RollupSteps steps_{};
   std::uint64_t joule_rows_ = 0;
-};
-
-struct Reading {
-  std::int64_t t_ns = 0;
-  double value = 0;
-  std::string_view quality;
-  // Of equal times the one with the greatest value, then the first quality by name: so which one is the
-  // newest does not depend on the order in which they are looked at.
-  bool is_newer_than(const Reading& other) const;
-};
-
-// The newest reading of each device and signal.
-class LastReadings {
- public:
-  // Rows with columns t_ns, device, signal, value, quality, in this order: `samples` or `samples_last`.
-  void add(const Batch& rows);
-  void take(const LastReadings& other);
-  std::size_t size() const { return table_.size(); }
-  void clear();
-  // In the order of device, signal.
-  base::Status for_each_batch(std::size_t batch_rows, const OnBatch& on_batch) const;
-
- private:
-  struct Cell {
-    std::int64_t t_ns = 0;
-    double value = 0;
-    std::uint32_t quality = 0;
-  };
-  Reading reading_of(const Cell& cell) const {
-    return {cell.t_ns, cell.value, (*texts_)[2].text({cell.quality})};
-  }
-  using Cells = KeyTable<2, Cell>;
-  void keep_newest(const Cells::Key& key, std::uint64_t hash, const Cell& cell);
-
-  std::unique_ptr<std::array<base::SymbolTable, 3>> texts_ =
-      std::make_unique<std::array<base::SymbolTable, 3>>();  // device, signal, quality
-  Cells table_;
 };
 
 // What one thread gathers of the segments that it helps to seal.

@@ -45,9 +45,8 @@ void RollupKeeper::forget(Table table) {
 }
 
 bool RollupKeeper::too_many() const {
-  std::size_t readings = all_.size();
-  for (const auto& lane : lanes_) readings = std::max(readings, lane.readings.size());
-  return readings > options_.readings;
+  return all_.is_full() ||
+         std::any_of(lanes_.begin(), lanes_.end(), [](const auto& lane) { return lane.readings.is_full(); });
 }
 
 bool RollupKeeper::is_unknown(const SegmentEntry& e) const {
@@ -161,9 +160,9 @@ base::Status RollupKeeper::write_readings(Manifest& manifest) {
     lane.readings.clear();
   }
   if (too_many()) return base::ok_status();
-  PJ_ASSIGN(auto entry,
-            write_next(env_, directory_, Table::kSamplesLast, manifest,
-                       [&](const OnBatch& sink) { return all_.for_each_batch(kRollupGroupRows, sink); }));
+  PJ_ASSIGN(auto entry, write_next(env_, directory_, Table::kSamplesLast, manifest, [&](const OnBatch& sink) {
+              return all_.for_each_batch(kRollupGroupRows, sink);
+            }));
   std::erase_if(manifest.segments, [](const auto& e) { return e.table == name_of(Table::kSamplesLast); });
   manifest.segments.push_back(std::move(entry));
   for (auto& e : manifest.segments) {

@@ -30,8 +30,6 @@ struct RollupOptions {
   // never too many.
   std::uint64_t rows_per_sum = 24;
   std::size_t few_sums = std::size_t{1} << 14;
-  // More devices and signals than this have no `samples_last`.
-  std::size_t readings = std::size_t{4} << 20;
 };
 
 class RollupKeeper {

@@ -264,6 +264,25 @@ TEST(Rollup, AmongReadingsOfOneTimeTheOrderDoesNotMatter) {
   }
 }
 
+// Devices with signals of their own would need a cell for each pair.
+TEST(Rollup, ReadingsOfTooManyDevicesAndSignalsAreFull) {
+  base::SymbolTable symbols;
+  constexpr std::size_t kRows = 5'000;
+  TableBuilder builder(Table::kSamples, symbols, kRows);
+  for (std::size_t i = 0; i < kRows; ++i) {
+    energy::SampleRow row;
+    row.device = symbols.intern("d" + std::to_string(i));
+    row.signal = symbols.intern("s" + std::to_string(i));
+    builder.append(row);
+  }
+  LastReadings readings;
+  readings.add(builder.take());
+  EXPECT_TRUE(readings.is_full());
+  EXPECT_LT(readings.size(), kRows);
+  readings.clear();
+  EXPECT_FALSE(readings.is_full());
+}
+
 TEST(Rollup, KeepsTheNewestReadings) {
   LastReadings all, in_parts;
   Last expected;
