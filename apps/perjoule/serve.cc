@@ -13,6 +13,7 @@
 #include "base/clock.hpp"
 #include "base/env.hpp"
 #include "bus/engine.hpp"
+#include "bus/retention.hpp"
 #include "command_line.hpp"
 #include "output.hpp"
 #include "wire/server.hpp"
@@ -23,6 +24,7 @@ namespace {
 struct ServeArgs {
   std::string store = "perjoule-store", http = "127.0.0.1:9464", blocks = "127.0.0.1:9465";
   std::string token_file, certificate, key;
+  std::vector<std::string> keep;
   double client_timeout = 10;
   std::size_t connections = 256;
   bool read_only = false, sql = false;
@@ -65,6 +67,7 @@ class Node {
 
   // No more requests, then everything that was acknowledged into Parquet files.
   base::Status stop() {
+    if (retention_ != nullptr) retention_->stop();
     if (blocks_ != nullptr) blocks_->stop();
     http_->stop();
     service_->set_server(nullptr);
@@ -87,6 +90,11 @@ class Node {
     server.head_seconds = args.client_timeout;
     server.body_seconds = server.write_seconds = 6 * args.client_timeout;
     PJ_TRY(api::check_options(server));
+    std::vector<bus::KeepRule> rules;
+    for (const auto& text : args.keep) {
+      PJ_ASSIGN(const auto rule, bus::parse_keep_rule(text));
+      rules.push_back(rule);
+    }
     if (args.read_only) {
       PJ_ASSIGN(const auto store, bus::StoreReader::open(env, args.store));
     } else {
@@ -100,6 +108,10 @@ class Node {
     service_ = std::make_unique<api::Service>(env, clock_, engine_.get(), std::move(service));
     PJ_ASSIGN(http_, api::HttpServer::start(service_->router(), std::move(server)));
     service_->set_server(http_.get());
+    if (engine_ != nullptr) {
+      retention_ = std::make_unique<bus::Retention>(*engine_, clock_, std::move(rules));
+      retention_->start();
+    }
     return engine_ == nullptr ? base::ok_status() : listen_for_blocks(args);
   }
 
@@ -119,6 +131,7 @@ class Node {
   base::SystemClock clock_;
   std::string store_;
   std::unique_ptr<bus::Engine> engine_;  // nullptr: read only
+  std::unique_ptr<bus::Retention> retention_;
   std::unique_ptr<api::Service> service_;
   std::unique_ptr<api::HttpServer> http_;
   std::unique_ptr<wire::Server> blocks_;  // nullptr: read only
@@ -148,7 +161,8 @@ void add_serve_command(CommandLine& line) {
        "the questions top, explain and query on /api/v1. What was acknowledged is on the disk. SIGTERM or "
        "Ctrl-C ends "
        "it: it seals the store and leaves with status 0.",
-       {"perjoule serve", "perjoule serve --store /var/lib/perjoule --http 127.0.0.1:9464 --sql",
+       {"perjoule serve",
+        "perjoule serve --store /var/lib/perjoule --keep joules=90d --keep samples=30d --sql",
         "perjoule serve --http 0.0.0.0:9464 --certificate node.pem --key node.key --token-file tokens"}});
   line.folder(c.add_option("--store", args->store, "folder of the store; made if it is not there")
                   ->capture_default_str());
@@ -162,6 +176,11 @@ void add_serve_command(CommandLine& line) {
                          "tokens of both servers, one a line; needed beyond the loopback"));
   line.file(c.add_option("--certificate", args->certificate, "certificate chain for TLS (PEM)"));
   line.file(c.add_option("--key", args->key, "its private key (PEM)"));
+  c.add_option(
+       "--keep", args->keep,
+       "how long a table's rows are kept, for example joules=90d; may be said for several tables. Without "
+       "it they are kept for ever. Rollups keep the sums")
+      ->type_name("TABLE=AGE");
   c.add_option("--client-timeout", args->client_timeout,
                "seconds for the head of a request; six times as long for a body")
       ->type_name("SECONDS")

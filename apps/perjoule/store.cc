@@ -19,6 +19,7 @@
 #include "base/text.hpp"
 #include "base/time.hpp"
 #include "bus/conservation.hpp"
+#include "bus/rollup_check.hpp"
 #include "bus/store_repair.hpp"
 #include "command_line.hpp"
 #include "output.hpp"
@@ -34,7 +35,7 @@ struct AuditArgs {
 };
 
 ordered_json audit_json(const std::vector<bus::Finding>& findings, const bus::ConservationReport& c,
-                        const std::vector<bus::RepairRecord>& repairs) {
+                        const bus::RollupReport& rollups, const std::vector<bus::RepairRecord>& repairs) {
   ordered_json j{{"schema_version", 1}, {"integrity", ordered_json::array()}};
   for (const bus::Finding& f : findings) {
     j["integrity"].push_back(
@@ -63,7 +64,27 @@ ordered_json audit_json(const std::vector<bus::Finding>& findings, const bus::Co
                                                {"children_uj", v.children_uj},
                                                {"joules_uj", v.joules_uj}});
   }
+  j["rollups"] = {{"holds", rollups.holds()},
+                  {"steps", rollups.steps},
+                  {"joule_rows", rollups.rows},
+                  {"difference_count", rollups.difference_count}};
+  j["rollups"]["differences"] = ordered_json::array();
+  for (const auto& d : rollups.differences) {
+    j["rollups"]["differences"].push_back(
+        {{"rollup", d.rollup}, {"where", d.where}, {"rolled", d.rolled}, {"rows", d.rows}});
+  }
   return j;
+}
+
+std::string rollups_text(const bus::RollupReport& r) {
+  if (r.steps == 0 && r.holds()) return {};
+  std::string out =
+      fmt::format("rollups       {} steps of time: sums == the {} rows of joules they stand for\n",
+                  base::group_digits(static_cast<std::int64_t>(r.steps)),
+                  base::group_digits(static_cast<std::int64_t>(r.rows)));
+  for (const auto& d : r.differences)
+    out += fmt::format("  VIOLATED {} {}: sums of {}, rows of {}\n", d.rollup, d.where, d.rolled, d.rows);
+  return out;
 }
 
 // What cannot be read any more because of a finding.
@@ -148,13 +169,17 @@ base::Result<Answer> audit(const CommandLine& line, const AuditArgs& args) {
   PJ_ASSIGN(const auto repairs, bus::repairs_of(base::posix_env(), args.store));
   for (const auto& r : repairs) damaged = damaged || !r.whole;
   bus::ConservationReport conservation;
+  bus::RollupReport rollups;
   if (!damaged) {
     PJ_ASSIGN(conservation, bus::check_conservation(store));
+    PJ_ASSIGN(rollups, bus::check_rollups(store));
   }
-  return Answer{args.json ? audit_json(findings, conservation, repairs).dump(2) + "\n"
-                          : repairs_text(repairs) +
-                                audit_text(findings, conservation, store.manifest().segments.size(), damaged),
-                damaged || !conservation.holds() || conservation.windows == 0 ? 1 : 0};
+  return Answer{args.json
+                    ? audit_json(findings, conservation, rollups, repairs).dump(2) + "\n"
+                    : repairs_text(repairs) +
+                          audit_text(findings, conservation, store.manifest().segments.size(), damaged) +
+                          rollups_text(rollups),
+                damaged || !rollups.holds() || !conservation.holds() || conservation.windows == 0 ? 1 : 0};
 }
 
 struct AskArgs {

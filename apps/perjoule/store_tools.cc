@@ -1,4 +1,4 @@
-// store info, export, repair: looking after a store.
+// store info, export, compact, repair: looking after a store.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -10,6 +10,7 @@
 #include "base/clock.hpp"
 #include "base/text.hpp"
 #include "base/time.hpp"
+#include "bus/retention.hpp"
 #include "bus/store.hpp"
 #include "bus/store_export.hpp"
 #include "bus/store_repair.hpp"
@@ -94,6 +95,17 @@ ordered_json info_json(const bus::StoreReader& store, base::Env& env) {
     if (t.time.known) table["first_ns"] = t.time.first_ns, table["last_ns"] = t.time.last_ns;
     j["tables"].push_back(std::move(table));
   }
+  j["dropped"] = ordered_json::array();
+  for (const auto& d : m.dropped) {
+    j["dropped"].push_back({{"table", d.table},
+                            {"files", d.files},
+                            {"rows", d.rows},
+                            {"first_ns", d.first_ns},
+                            {"last_ns", d.last_ns}});
+    if (d.energy_uj) j["dropped"].back()["energy_uj"] = *d.energy_uj;
+  }
+  j["files"] = ordered_json::array();
+  for (const auto& e : m.segments) j["files"].push_back(e.file);
   j["log"] = {{"segments", log_segments(env, store.directory())}, {"unsealed_blocks", store.tail().size()}};
   if (const auto log = store.log_status(); !log.ok()) j["log"]["fault"] = log.error().message();
   j["sources"] = ordered_json::object();
@@ -109,17 +121,21 @@ std::string info_text(const bus::StoreReader& store, base::Env& env) {
                                 m.complete          ? "complete"
                                 : !m.tables.empty() ? "takes events"
                                                     : "broken off or still being written");
-  out += fmt::format("{:<10} {:>15} {:>7} {:>15} {:>11} {:>13}  {}\n", "table", "rows", "files", "bytes",
+  out += fmt::format("{:<18} {:>15} {:>7} {:>15} {:>11} {:>13}  {}\n", "table", "rows", "files", "bytes",
                      "bytes/row", "not sealed", "time");
   for (const TableInfo& t : table_infos(store)) {
     out += fmt::format(
-        "{:<10} {:>15} {:>7} {:>15} {:>11} {:>13}  {}\n", t.name, count_text(t.sealed_rows + t.unsealed_rows),
+        "{:<18} {:>15} {:>7} {:>15} {:>11} {:>13}  {}\n", t.name, count_text(t.sealed_rows + t.unsealed_rows),
         t.files, count_text(t.bytes), t.sealed_rows == 0 ? "-" : fmt::format("{:.2f}", t.bytes_per_row()),
         count_text(t.unsealed_rows),
         t.time.known
             ? base::format_iso8601({t.time.first_ns}) + " to " + base::format_iso8601({t.time.last_ns})
             : "-");
   }
+  for (const auto& d : m.dropped)
+    out +=
+        fmt::format("dropped    {}: {} files, {} rows from {} to {}\n", d.table, d.files, count_text(d.rows),
+                    base::format_iso8601({d.first_ns}), base::format_iso8601({d.last_ns}));
   if (m.tables.empty()) return out;
   out += fmt::format("\nlog        {} segments, {} blocks not sealed\n", log_segments(env, store.directory()),
                      count_text(store.tail().size()));
@@ -245,6 +261,41 @@ base::Result<Answer> repair(const RepairArgs& args) {
   return Answer{plan_text(plan, args.apply), args.apply || plan.nothing_to_do() ? 0 : 1};
 }
 
+// ---- compact ----
+
+struct CompactArgs {
+  std::string store = "perjoule-store";
+  std::vector<std::string> keep;
+};
+
+base::Result<Answer> compact(const CompactArgs& args) {
+  base::Env& env = base::posix_env();
+  std::vector<bus::KeepRule> rules;
+  for (const auto& text : args.keep) {
+    PJ_ASSIGN(const auto rule, bus::parse_keep_rule(text));
+    rules.push_back(rule);
+  }
+  PJ_ASSIGN(const auto before, bus::StoreReader::open(env, args.store));
+  bus::EngineOptions options;
+  options.threads = false;
+  options.compaction.files = 2;
+  std::string out;
+  {
+    PJ_ASSIGN(const auto engine, bus::Engine::open(env, args.store, options));
+    PJ_TRY(engine->seal_all());
+    PJ_ASSIGN(const auto dropped, bus::drop_old(*engine, base::SystemClock().now(), rules));
+    for (const auto& d : dropped)
+      out += fmt::format("dropped    {}: {} files, {} rows from {} to {}\n", d.table, d.files,
+                         count_text(d.rows), base::format_iso8601({d.first_ns}),
+                         base::format_iso8601({d.last_ns}));
+    PJ_TRY(engine->compact());
+  }
+  PJ_ASSIGN(const auto after, before.reopen());
+  out += fmt::format("files      {} before, {} now\n", before.manifest().segments.size(),
+                     after.manifest().segments.size());
+  return Answer{out};
+}
+
 // ---- the commands ----
 
 void add_info(CommandLine& line, CLI::App& parent) {
@@ -283,6 +334,23 @@ void add_export(CommandLine& line, CLI::App& parent) {
   line.on_chosen(c, [&line, args] { return export_rows(line, *args); });
 }
 
+void add_compact(CommandLine& line, CLI::App& parent) {
+  auto args = std::make_shared<CompactArgs>();
+  CLI::App& c = line.add(
+      parent,
+      {"compact",
+       "make few files of many small ones, and drop what is too old",
+       "For a store that no server writes (perjoule serve does the same by itself): seals what is only in "
+       "the log, brings the rollups up to it, and merges small neighbouring files of a table.",
+       {"perjoule store compact", "perjoule store compact /var/lib/perjoule",
+        "perjoule store compact --keep joules=90d --keep samples=30d"}});
+  line.folder(c.add_option("store", args->store, "folder of the store")->capture_default_str());
+  c.add_option("--keep", args->keep,
+               "how long a table's rows are kept; may be said for several tables. Rollups keep the sums")
+      ->type_name("TABLE=AGE");
+  line.on_chosen(c, [args] { return compact(*args); });
+}
+
 void add_repair(CommandLine& line, CLI::App& parent) {
   auto args = std::make_shared<RepairArgs>();
   CLI::App& c = line.add(
@@ -308,13 +376,14 @@ void add_repair(CommandLine& line, CLI::App& parent) {
 void add_store_tool_commands(CommandLine& line) {
   CLI::App& store = line.add(
       line.root(), {"store",
-                    "look after a store: info, export, repair",
+                    "look after a store: info, export, compact, repair",
                     "",
                     {"perjoule store info", "perjoule store export --table joules --out joules.parquet",
                      "perjoule store repair"}});
   store.require_subcommand(1);
   add_info(line, store);
   add_export(line, store);
+  add_compact(line, store);
   add_repair(line, store);
 }
 

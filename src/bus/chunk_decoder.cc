@@ -265,13 +265,8 @@ void ChunkDecoder::mark_valid() {
 bool ChunkDecoder::read_ints() {
   out_->ints.resize(done_ + present_);
   const auto ints = std::span(out_->ints).subspan(done_);
-  if (chunk_.encoding == Encoding::kByteStreamSplit) {
-    if (values_.size() != present_ * sizeof(std::int64_t)) return bad("int64 values are cut short");
-    decode_planes(values_, {reinterpret_cast<std::uint64_t*>(ints.data()), ints.size()});
-  } else {
-    ByteReader in(values_);
-    if (!decode_delta(in, ints)) return bad("int64 values cannot be decoded");
-  }
+  ByteReader in(values_);
+  if (!decode_delta(in, ints)) return bad("int64 values cannot be decoded");
   spread(out_->ints, std::int64_t{0});
   mark_valid();
   return true;

@@ -1,6 +1,6 @@
 // The encodings of numbers of the store's pages, as the Parquet format describes them (Encodings.md): the
 // RLE and bit-packing hybrid for levels, flags and dictionary codes, and DELTA_BINARY_PACKED (blocks of 128,
-// miniblocks of 32) for int64, and BYTE_STREAM_SPLIT for both kinds of number. Decoders accept exactly what
+// miniblocks of 32) for int64, and BYTE_STREAM_SPLIT for real numbers. Decoders accept exactly what
 // the encoders write and any other legal hybrid; they never read past the end. Thread rule: pure functions.
 #pragma once
 

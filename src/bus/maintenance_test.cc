@@ -10,6 +10,7 @@
 #include "bus/conservation.hpp"
 #include "bus/engine.hpp"
 #include "bus/queries.hpp"
+#include "bus/retention.hpp"
 #include "bus/rollup_check.hpp"
 #include "bus/test_blocks.hpp"
 
@@ -149,6 +150,22 @@ TEST_F(MaintenanceTest, AnAnswerSaysWhatItLacks) {
   q.by = {"device"};
   q.window.from_ns = 2'000;  // within a step
   EXPECT_EQ(energy_by(session, q)->lacks_before_ns, 4'000);
+}
+
+TEST_F(MaintenanceTest, RulesSayHowLongRowsAreKept) {
+  EXPECT_EQ(parse_keep_rule("joules=90d")->age.ns, std::int64_t{90} * 86'400 * 1'000'000'000);
+  EXPECT_EQ(parse_keep_rule("joules_by_kernel=1h")->table, Table::kJoulesByKernel);
+  for (const char* wrong :
+       {"joules", "jouls=3d", "joules=", "joules=3", "joules=0s", "joules=-3d", "samples_last=3d"})
+    EXPECT_EQ(parse_keep_rule(wrong).error().kind, base::ErrorKind::kBadInput) << wrong;
+  fill(1, 4);
+  const std::vector<KeepRule> rules{{Table::kMeters, {2'000}}, {Table::kSamples, {1'000}}};
+  const auto dropped = drop_old(*engine_, base::TimePoint{4'500}, rules);
+  ASSERT_TRUE(dropped.ok());
+  ASSERT_EQ(dropped->size(), 2U);
+  EXPECT_EQ((*dropped)[0].files, 2U);  // windows 1,000 and 2,000 are before 2,500
+  EXPECT_EQ((*dropped)[1].files, 3U);
+  EXPECT_TRUE(drop_old(*engine_, base::TimePoint{4'500}, rules)->empty());
 }
 
 TEST_F(MaintenanceTest, NotesOfManyDropsAreAddedUp) {

@@ -159,8 +159,8 @@ Encoding encoding_of(ParquetType type) {
 }
 
 bool may_encode(ParquetType type, Encoding encoding) {
-  const bool number = type == ParquetType::kInt64 || type == ParquetType::kDouble;
-  return encoding == encoding_of(type) || (number && encoding == Encoding::kByteStreamSplit);
+  return encoding == encoding_of(type) ||
+         (type == ParquetType::kDouble && encoding == Encoding::kByteStreamSplit);
 }
 
 void write_page_header(const PageHeader& h, std::string& bytes) {

@@ -321,7 +321,7 @@ class GroupEncoder {
   void encode_values(const Column& column, Range rows, PageMeta& info, ChunkMeta& meta) {
     switch (column.type) {
       case ColumnType::kInt64:
-        return encode_ints(column, rows, info, meta);
+        return encode_ints(column, rows, info);
       case ColumnType::kDouble:
         return encode_doubles(column, rows, info, meta);
       case ColumnType::kBool:
@@ -331,7 +331,7 @@ class GroupEncoder {
     }
   }
 
-  void encode_ints(const Column& column, Range rows, PageMeta& info, ChunkMeta& meta) {
+  void encode_ints(const Column& column, Range rows, PageMeta& info) {
     std::span<const std::int64_t> all(column.ints.data() + rows.from, rows.size());
     if (!column.valid.empty()) {
       ints_.clear();
@@ -346,17 +346,8 @@ class GroupEncoder {
       info.bounds = {true, raw_bytes(all[0]), raw_bytes(all[0])};
       return;
     }
-    const std::span words(reinterpret_cast<const std::uint64_t*>(all.data()), all.size());
-    if (numbers_ != Numbers::kSplit) {
-      const auto [lo, hi] = encode_delta(all, values_);
-      if (!all.empty()) info.bounds = {true, raw_bytes(lo), raw_bytes(hi)};
-      if (!is_split(words, values_.size(), meta)) return;
-      values_.clear();
-    } else if (!all.empty()) {
-      const auto [lo, hi] = bounds_of(all);
-      info.bounds = {true, raw_bytes(lo), raw_bytes(hi)};
-    }
-    encode_planes(words, values_);
+    const auto [lo, hi] = encode_delta(all, values_);
+    if (!all.empty()) info.bounds = {true, raw_bytes(lo), raw_bytes(hi)};
   }
 
   void encode_doubles(const Column& column, Range rows, PageMeta& info, ChunkMeta& meta) {
@@ -377,33 +368,27 @@ class GroupEncoder {
     if (n != 0) info.bounds = {true, raw_bytes(lo == 0 ? -0.0 : lo), raw_bytes(hi == 0 ? 0.0 : hi)};
     words_.resize(n);
     if (n != 0) std::memcpy(words_.data(), values_.data(), values_.size());
-    if (!is_split(words_, 0, meta)) return;
+    if (!is_split(words_, meta)) return;
     values_.clear();
     encode_planes(words_, values_);
   }
 
-  // Whether numbers are stored byte by byte: decided on the first page with enough of them, for the whole
-  // chunk. Such a page is worth a fifteenth less bytes, since it takes longer to make. `delta_bytes`: what
-  // these take as differences; 0: compare with a frame of the values as they are.
-  bool is_split(std::span<const std::uint64_t> words, std::size_t delta_bytes, ChunkMeta& meta) {
-    constexpr std::size_t kEnough = 1024, kSample = 1 << 13, kSmall = 2;
+  // Whether real numbers are stored byte by byte: decided on the first page with enough of them, for the whole
+  // chunk. Whole numbers never are: DuckDB 1.5 does not read that. A frame of matches takes longer than one of
+  // split values, so that may be a quarter larger.
+  bool is_split(std::span<const std::uint64_t> words, ChunkMeta& meta) {
+    constexpr std::size_t kEnough = 1024, kSample = 1 << 13;
     if (numbers_ != Numbers::kUnknown) return numbers_ == Numbers::kSplit;
     if (words.size() < kEnough && meta.pages.empty() && words.size() != 0) numbers_ = Numbers::kUsual;
     if (!meta.pages.empty()) numbers_ = Numbers::kUsual;
     if (words.size() < kEnough || numbers_ == Numbers::kUsual) return false;
     numbers_ = Numbers::kUsual;
-    if (delta_bytes != 0 && delta_bytes < kSmall * words.size()) return false;
     const auto sample = words.first(std::min(kSample, words.size()));
-    std::size_t usual = delta_bytes * sample.size() / words.size();
-    if (delta_bytes == 0) {
-      const std::string_view raw(reinterpret_cast<const char*>(sample.data()), sample.size_bytes());
-      usual = std::min(raw.size(), memory_.frames.with_matches(raw, options_.zstd_level).size());
-    }
+    const std::string_view raw(reinterpret_cast<const char*>(sample.data()), sample.size_bytes());
+    const std::size_t usual = std::min(raw.size(), memory_.frames.with_matches(raw, options_.zstd_level).size());
     planes_.clear();
     encode_planes(sample, planes_);
-    const std::size_t split = memory_.frames.of_literals(planes_, sample.size()).size();
-    // Against differences it must be worth its time; a frame of matches takes longer than this one.
-    if (split >= (delta_bytes != 0 ? usual - usual / 16 : usual + usual / 4)) return false;
+    if (memory_.frames.of_literals(planes_, sample.size()).size() >= usual + usual / 4) return false;
     numbers_ = Numbers::kSplit;
     meta.encoding = Encoding::kByteStreamSplit;
     return true;
