@@ -94,6 +94,8 @@ base::Result<TopAnswer> ask_bus(const bus::StoreReader& store, const TopOptions&
     row.by_share_uj[static_cast<std::size_t>(share_or_residual(group.keys[1]))] += group.energy_uj;
     row.joule_rows += group.rows;
   }
+  // From the same rows: a rollup may know of some that are gone.
+  query.rollups = !by_share.rollup.empty();
   query.by = {options.dimensions[0], "quality"};
   PJ_ASSIGN(const auto by_quality, bus::energy_by(session, query));
   for (const auto& group : by_quality.groups) {

@@ -130,6 +130,9 @@ std::optional<Response> Gate::strange_caller(const Request& request) const {
   if (local_names_ && !host.empty() && !is_local_name(host_of(host)))
     return refuse(403, "Host", "'" + std::string(host) + "' is no name of this machine's loopback",
                   "Use 127.0.0.1 or localhost");
+  // A browser sends no Origin with a plain GET, as an image is fetched.
+  if (request.header("sec-fetch-site") == "cross-site")
+    return refuse(403, "Sec-Fetch-Site", "pages of other sites may not ask here");
   if (!origin.empty() && authority_of(origin) != host)
     return refuse(403, "Origin", "pages of '" + std::string(origin) + "' may not ask here");
   return std::nullopt;

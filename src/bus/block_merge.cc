@@ -356,7 +356,10 @@ base::Status BlockMerge::add(const BlockView& block) {
     if (i == key_) continue;  // runs have it
     if (lanes_[i].repeats()) {
       if (block.repeats_previous(i)) continue;
-      lanes_[i].part_from(lanes_[i - 1], rows_);
+      // The lane before may itself be stored further back.
+      std::size_t stored = i - 1;
+      while (lanes_[stored].repeats()) --stored;
+      lanes_[i].part_from(lanes_[stored], rows_);
     }
     if (block.is_constant(i)) {
       PJ_TRY(block.read_constant(i, column_, scratch_));

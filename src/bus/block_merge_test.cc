@@ -165,5 +165,44 @@ TEST(SpanChain, EverySpanOnceWhateverTheTimes) {
   }
 }
 
+// run, epoch and step are all NULL in the first block, so each is stored as the one before; then one of them
+// is not.
+TEST(BlockMerge, AChainOfColumnsThatRepeatPartsAnywhere) {
+  BlockMerge merge(Table::kJoules);
+  for (int round = 0; round < 2; ++round) {  // with memory of the round before
+    for (int parts = 0; parts < 8; ++parts) {
+      merge.clear();
+      std::multiset<std::string> expected, found;
+      base::SymbolTable symbols;
+      for (std::uint64_t n = 1; n <= 3; ++n) {
+        TableBuilder builder(Table::kJoules, symbols, 2);
+        for (int i = 0; i < 2; ++i) {
+          energy::JouleRow row;
+          row.t1_ns = static_cast<std::int64_t>(n) * 10 + i;
+          const auto text = [&](int bit) {
+            return n == 2 && (parts & bit) != 0 ? symbols.intern("x" + std::to_string(bit + round))
+                                                : base::Symbol{};
+          };
+          row.consumer.run = text(1), row.consumer.epoch = text(2), row.consumer.step = text(4);
+          builder.append(row);
+        }
+        const std::string bytes = encode_block(Table::kJoules, builder.take(), {"s", n - 1, n, n}).value();
+        const auto view = BlockView::open(bytes, "b").value();
+        const Batch batch = view.read_all().value();
+        for (std::size_t i = 0; i < batch.rows; ++i) expected.insert(row_text(batch, i));
+        ASSERT_TRUE(merge.add(view).ok());
+      }
+      ASSERT_TRUE(merge
+                      .for_each_batch(100,
+                                      [&](const Batch& b) {
+                                        for (std::size_t i = 0; i < b.rows; ++i) found.insert(row_text(b, i));
+                                        return base::ok_status();
+                                      })
+                      .ok());
+      EXPECT_EQ(found, expected) << "round " << round << ", parts " << parts;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace perjoule::bus

@@ -23,6 +23,10 @@
 namespace perjoule::bus {
 namespace {
 
+bool is_damage(const base::Error& error) {
+  return error.kind == base::ErrorKind::kCorrupt || error.kind == base::ErrorKind::kMissing;
+}
+
 using Lock = std::unique_lock<std::mutex>;
 
 // A block on its way to the log; without bytes it only waits for the ones before it.
@@ -72,7 +76,7 @@ class EngineImpl final : public Engine {
   Snapshot snapshot() const override;
   EngineStats stats() const override;
   const RecoveryReport& recovery() const override { return recovery_; }
-  std::string_view log_io() const override { return log_->io(); }
+  std::string_view log_io() const override { return log_io_name_; }
 
  private:
   // ---- start ----
@@ -114,6 +118,7 @@ class EngineImpl final : public Engine {
   base::Status catch_up();
   base::Result<std::uint64_t> compact_once();
   base::Status write_manifest(const Manifest& manifest);
+  std::shared_ptr<Manifest> next_manifest();
   // The new manifest is on the disk: what it no longer names is removed after a while.
   void replace_manifest(std::shared_ptr<const Manifest> manifest);
   base::Status remove_replaced(double seconds);
@@ -124,6 +129,7 @@ class EngineImpl final : public Engine {
   const EngineOptions options_;
   std::optional<StoreLock> lock_;
   std::unique_ptr<LogWriter> log_;
+  std::string log_io_name_;
   RecoveryReport recovery_;
 
   mutable std::mutex mutex_;  // everything below
@@ -138,9 +144,14 @@ class EngineImpl final : public Engine {
   EngineStats stats_;
   bool closing_ = false, stopped_ = false;
 
-  std::mutex sealing_;  // held by the one who seals: of the two members below
+  std::mutex sealing_;  // held by the one who seals: of the members below
   Sealer sealer_;
   RollupKeeper rollups_;
+  static constexpr std::uint64_t kMostFiles = 8;  // that one manifest adds to a table
+  std::uint64_t skip_parts_ = 0;
+  std::set<std::string> uncompactable_;  // files that could not be read
+  // Since sums could not be written; rows go on being sealed.
+  std::optional<base::Stopwatch> rollups_failed_;
   struct Replaced {
     std::string file;
     base::Stopwatch since;
@@ -165,9 +176,11 @@ base::Status EngineImpl::load_manifest() {
   }
   for (std::size_t t = 0; t < kTableCount; ++t) {
     const std::string name(schema_of(static_cast<Table>(t)).name);
-    // A store that was written at once has files but no marks yet.
-    const auto [mark, is_new] = manifest.tables.try_emplace(name);
-    for (const auto& e : manifest.segments) mark->second.parts += is_new && e.table == name ? 1U : 0U;
+    // A store that was written at once has files but no marks yet, and a repair leaves gaps.
+    const auto mark = manifest.tables.try_emplace(name).first;
+    for (const auto& e : manifest.segments) {
+      if (e.table == name) mark->second.parts = std::max(mark->second.parts, segment_part(e.file));
+    }
   }
   manifest.complete = false;
   manifest_ = std::make_shared<const Manifest>(std::move(manifest));
@@ -200,6 +213,7 @@ base::Status EngineImpl::recover() {
   recovery_.torn = end.torn;
   chains_.mark_synced();
   PJ_ASSIGN(log_, LogWriter::open(env_, log_directory_of(directory_), end, options_.log));
+  log_io_name_ = log_->io();
   return base::ok_status();
 }
 
@@ -453,7 +467,18 @@ std::optional<Table> EngineImpl::due_table() const {
 }
 
 base::Status EngineImpl::write_manifest(const Manifest& manifest) {
-  return base::write_atomically(env_, manifest_path(directory_), to_json(manifest));
+  auto written = base::write_atomically(env_, manifest_path(directory_), to_json(manifest));
+  skip_parts_ = written.ok() ? 0 : skip_parts_;
+  return written;
+}
+
+// A manifest to be changed. After one whose writing failed its numbers of files are not used again: the disk
+// may have it all the same.
+std::shared_ptr<Manifest> EngineImpl::next_manifest() {
+  auto next = std::make_shared<Manifest>(*snapshot().manifest);
+  for (auto& [table, mark] : next->tables) mark.parts += skip_parts_;
+  skip_parts_ += kMostFiles;
+  return next;
 }
 
 // The oldest blocks of a table, as many as are sealed at once.
@@ -511,7 +536,7 @@ base::Status EngineImpl::seal_table(Table table) {
   // A sealed file lasts, so the numbers that it holds must: a source whose blocks are in the file but not in
   // the manifest would send them again.
   PJ_TRY(sync_log());
-  const auto after = std::make_shared<Manifest>(*snapshot().manifest);
+  const auto after = next_manifest();
   TableMark& mark = after->tables.at(std::string(schema_of(table).name));
   ++mark.parts;
   auto sealed = sealer_.seal(table, blocks, mark.parts, rollups_.lanes());
@@ -547,17 +572,27 @@ base::Status EngineImpl::seal_all() {
 // Every sealed row that can be is in the rollups.
 base::Status EngineImpl::catch_up() {
   for (bool more = true; more;) {
-    PJ_ASSIGN(more, read_unknown());
+    const auto read = read_unknown();
+    // A file that cannot be read is not tried again; questions read its rows, and say so.
+    if (!read.ok() && !is_damage(read.error())) return read.error();
+    more = !read.ok() || *read;
+    if (roll_up_due()) PJ_TRY(roll_up(false));
   }
   return roll_up(true);
 }
 
 base::Result<DroppedRows> EngineImpl::drop_before(Table table, std::int64_t t_ns) {
+  if (!takes_events(table))
+    return base::bad_input("drop old rows", std::string(schema_of(table).name),
+                           "sums are kept as long as the store");
   PJ_TRY(catch_up());
   const std::lock_guard sealing(sealing_);
-  const auto after = std::make_shared<Manifest>(*snapshot().manifest);
+  const auto after = next_manifest();
   PJ_ASSIGN(DroppedRows dropped, drop_segments(env_, directory_, *after, table, t_ns));
-  if (dropped.files == 0) return dropped;
+  if (dropped.files == 0) {
+    skip_parts_ -= kMostFiles;
+    return dropped;
+  }
   PJ_TRY(write_manifest(*after));
   replace_manifest(after);
   return dropped;
@@ -573,11 +608,15 @@ base::Result<std::uint64_t> EngineImpl::compact() {
 
 base::Result<std::uint64_t> EngineImpl::compact_once() {
   const std::lock_guard sealing(sealing_);
-  const auto after = std::make_shared<Manifest>(*snapshot().manifest);
-  const auto files = files_to_compact(*after, options_.compaction);
+  const auto files = files_to_compact(*snapshot().manifest, options_.compaction, uncompactable_);
   if (files.empty()) return std::uint64_t{0};
-  PJ_TRY(compact_files(env_, directory_, *after, files,
-                       {options_.sort_rows, options_.group_rows, options_.encoding, 1}));
+  const auto after = next_manifest();
+  auto compacted = compact_files(env_, directory_, *after, files,
+                                 {options_.sort_rows, options_.group_rows, options_.encoding, 1});
+  if (!compacted.ok()) {
+    for (const auto& f : files) uncompactable_.insert(f.file);
+    return std::move(compacted).error();
+  }
   PJ_TRY(write_manifest(*after));
   replace_manifest(after);
   return std::uint64_t{files.size()};
@@ -596,16 +635,20 @@ base::Result<bool> EngineImpl::read_unknown() {
 base::Status EngineImpl::roll_up(bool all) {
   const std::lock_guard sealing(sealing_);
   if (rollups_.empty()) return base::ok_status();
-  const auto after = std::make_shared<Manifest>(*snapshot().manifest);
+  const auto after = next_manifest();
+  rollups_failed_.emplace();
   PJ_TRY(rollups_.write(*after, all));
   PJ_TRY(write_manifest(*after));
+  rollups_failed_.reset();
   rollups_.written();
   replace_manifest(after);
   return base::ok_status();
 }
 
 bool EngineImpl::roll_up_due() {
+  constexpr double kPause = 10;
   const std::lock_guard sealing(sealing_);
+  if (rollups_failed_ && rollups_failed_->elapsed() < base::Seconds(kPause)) return false;
   return rollups_.due();
 }
 

@@ -3,6 +3,7 @@
 // and survives a crash at any moment; a block that is sent again is stored once.
 //   submit      any thread; the answer comes by callback, from the engine's writer thread (or from this call)
 //   snapshot    any thread; what is stored now, as sealed files and blocks
+//   seal_all, drop_before, compact    any thread, one at a time: they wait for each other and the keeper
 // Two threads of its own, or none (`threads` false: submit() writes at once and seal_all() seals; for tests).
 // After a write error that may have lost data the engine refuses to write for the rest of its life.
 // Ownership: the Env must outlive it; it holds the store's lock. Units: bytes, seconds, rows.
@@ -80,7 +81,7 @@ struct EngineStats {
   std::uint64_t sources = 0;
   std::string stopped;        // why it writes no more, else empty
   std::string sealing_fault;  // why sealing does not get on, else empty
-  std::string rollup_fault;   // why rollups do not, else empty; questions then read the rows
+  std::string rollup_fault;   // why rollups or compaction do not, else empty; questions then read the rows
 };
 
 // A tail block without bytes is read from the log, and kMissing once it has been sealed: take a new snapshot

@@ -223,6 +223,29 @@ TEST(EngineCrash, EveryStepAndEveryKindOfLossKeepsWhatWasAcknowledged) {
 }
 
 // A second crash, after a first one was recovered from.
+// Files are numbered above the highest, whatever gaps a repair has left.
+TEST(EngineCrash, AFileNeverTakesTheNameOfAnother) {
+  MemoryEnv env;
+  const auto open = [&] { return Engine::open(env, kStore, small_options()).value(); };
+  for (std::uint64_t n = 1; n <= 3; ++n) {
+    const auto engine = open();
+    ASSERT_EQ(engine->store(make_block(Table::kJoules, "agent-1", n)).outcome, Outcome::kStored);
+    ASSERT_TRUE(engine->seal_all().ok());
+  }
+  const std::string path = std::string(kStore) + "/catalog/manifest.json";
+  auto manifest = parse_manifest(env.read_file(path).value(), path).value();
+  std::erase_if(manifest.segments, [](const auto& e) { return e.file == "joules/part-000001.parquet"; });
+  manifest.tables.at("joules").parts = 1;
+  ASSERT_TRUE(base::write_atomically(env, path, to_json(manifest)).ok());
+  ASSERT_EQ(open()->store(make_block(Table::kJoules, "agent-1", 4)).outcome, Outcome::kStored);
+  const auto engine = open();
+  ASSERT_TRUE(engine->seal_all().ok());
+  std::set<std::string> names;
+  for (const auto& e : engine->snapshot().manifest->segments)
+    EXPECT_TRUE(names.insert(e.file).second) << e.file;
+  EXPECT_TRUE(names.contains("joules/part-000004.parquet"));
+}
+
 // A writer that dies between beginning a segment and writing its first group: the log then begins with
 // nothing.
 TEST(EngineCrash, ALogThatBeginsWithoutAGroupGoesOnBehindWhatIsSealed) {

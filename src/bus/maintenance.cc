@@ -1,7 +1,9 @@
 #include "bus/maintenance.hpp"
 
 #include <algorithm>
+#include <numeric>
 
+#include "bus/pick_rows.hpp"
 #include "bus/query_kernels.hpp"
 #include "bus/rollup.hpp"
 #include "bus/segment_files.hpp"
@@ -15,14 +17,20 @@ constexpr std::size_t kMostNotes = 100;
 bool has_energy(Table table) { return schema_of(table).find("energy_uj") < schema_of(table).columns.size(); }
 bool has_rollups(Table table) { return table == Table::kJoules || table == Table::kSamples; }
 
-base::Result<WideInt> energy_of(base::Env& env, const std::string& directory, const SegmentEntry& segment) {
-  if (segment.energy_uj) return WideInt{*segment.energy_uj};
+// Nothing where it cannot be known.
+base::Result<std::optional<std::int64_t>> energy_of(base::Env& env, const std::string& directory,
+                                                    const SegmentEntry& segment) {
+  if (segment.energy_uj) return segment.energy_uj;
   WideInt sum = 0;
-  PJ_TRY(read_segment(env, directory, segment, {"energy_uj"}, [&](const Batch& b) {
+  const auto read = read_segment(env, directory, segment, {"energy_uj"}, [&](const Batch& b) {
     for (const auto v : b.columns[0].ints) sum += v;
     return base::ok_status();
-  }));
-  return sum;
+  });
+  const bool damaged = !read.ok() && (read.error().kind == base::ErrorKind::kCorrupt ||
+                                      read.error().kind == base::ErrorKind::kMissing);
+  if (!read.ok() && !damaged) return read.error();
+  const bool known = read.ok() && fits_int64(sum);
+  return known ? std::optional(static_cast<std::int64_t>(sum)) : std::nullopt;
 }
 
 void include(DroppedRows& all, const DroppedRows& more) {
@@ -61,26 +69,12 @@ std::set<std::string> rollups_of(const SegmentEntry& segment) {
 
 // ---- compaction ----
 
-Batch rows_of(const Batch& batch, std::size_t from, std::size_t rows) {
-  const auto part = [&](const auto& all) {
-    using Values = std::decay_t<decltype(all)>;
-    const auto at = [&](std::size_t i) {
-      return all.begin() + static_cast<std::ptrdiff_t>(std::min(i, all.size()));
-    };
-    return Values(at(from), at(from + rows));
-  };
+Batch part_of(const Batch& batch, std::size_t from, std::size_t rows) {
+  std::vector<std::uint32_t> places(rows);
+  std::iota(places.begin(), places.end(), static_cast<std::uint32_t>(from));
   Batch out;
   out.rows = rows;
-  for (const Column& c : batch.columns) {
-    Column& o = out.columns.emplace_back();
-    o.type = c.type;
-    o.ints = part(c.ints);
-    o.doubles = part(c.doubles);
-    o.bools = part(c.bools);
-    o.codes = part(c.codes);
-    o.valid = part(c.valid);
-    o.dictionary = c.dictionary;
-  }
+  for (const Column& c : batch.columns) out.columns.push_back(picked_rows(c, places));
   return out;
 }
 
@@ -90,7 +84,7 @@ class BlocksOfRows {
   BlocksOfRows(Table table) : table_(table) {}
   base::Status add(const Batch& batch) {
     for (std::size_t from = 0; from < batch.rows; from += kMaxBlockRows) {
-      const Batch rows = rows_of(batch, from, std::min(kMaxBlockRows, batch.rows - from));
+      const Batch rows = part_of(batch, from, std::min(kMaxBlockRows, batch.rows - from));
       ++number_;
       PJ_ASSIGN(auto bytes, encode_block(table_, rows, {"compaction", number_ - 1, number_, number_}));
       PJ_ASSIGN(const auto view, BlockView::open(bytes, "compaction"));
@@ -146,8 +140,7 @@ base::Result<DroppedRows> drop_segments(base::Env& env, const std::string& direc
     if (!is_old(e)) continue;
     DroppedRows one{name, 1, e.summary.rows, e.summary.time.first_ns, e.summary.time.last_ns, {}, {}};
     if (has_energy(table)) {
-      PJ_ASSIGN(const WideInt energy, energy_of(env, directory, e));
-      if (fits_int64(energy)) one.energy_uj = static_cast<std::int64_t>(energy);
+      PJ_ASSIGN(one.energy_uj, energy_of(env, directory, e));
     }
     DroppedRows& like = notes[rollups_of(e)];
     like.table = name;
@@ -164,11 +157,12 @@ base::Result<DroppedRows> drop_segments(base::Env& env, const std::string& direc
   return all;
 }
 
-std::vector<SegmentEntry> files_to_compact(const Manifest& manifest, const CompactionOptions& options) {
+std::vector<SegmentEntry> files_to_compact(const Manifest& manifest, const CompactionOptions& options,
+                                           const std::set<std::string>& but) {
   std::vector<SegmentEntry> run;
   std::uint64_t rows = 0;
   for (const auto& e : manifest.segments) {
-    const bool is_small = e.summary.rows < options.small_rows &&
+    const bool is_small = !but.contains(e.file) && e.summary.rows < options.small_rows &&
                           e.table != schema_of(Table::kSamplesLast).name &&
                           !(has_rollups(*find_table(e.table)) && e.rolled_up.empty());
     const bool goes_on = is_small && !run.empty() && run.back().table == e.table &&

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,9 @@ struct CompactionOptions {
 
 // Files of one table that follow one another, are small and are in the same rollups; none: nothing is to be
 // done.
-std::vector<SegmentEntry> files_to_compact(const Manifest& manifest, const CompactionOptions& options);
+// `but`: files that are left as they are.
+std::vector<SegmentEntry> files_to_compact(const Manifest& manifest, const CompactionOptions& options,
+                                           const std::set<std::string>& but);
 
 // Their rows as one new file, which takes their place in the manifest. Errors: kCorrupt for a damaged file,
 // kIo.

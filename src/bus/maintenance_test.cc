@@ -101,6 +101,30 @@ TEST_F(MaintenanceTest, CompactionKeepsEveryRowAndSum) {
   expect_sound();
 }
 
+// More names in a row group than there are rows in a block of it.
+TEST_F(MaintenanceTest, CompactionKeepsManyNames) {
+  constexpr std::size_t kRows = kMaxBlockRows;
+  for (std::uint64_t n = 1; n <= 4; ++n) {
+    base::SymbolTable symbols;
+    TableBuilder builder(Table::kRequests, symbols, kRows);
+    for (std::size_t i = 0; i < kRows; ++i) {
+      energy::RequestRow row;
+      row.request = symbols.intern("r" + std::to_string(n * kRows + i));
+      row.t_done_ns = static_cast<std::int64_t>(n);
+      builder.append(row);
+    }
+    ASSERT_EQ(engine_->store(testing::block_of(builder, Table::kRequests, "r", n)).outcome, Outcome::kStored);
+    if (n >= 2) {
+      ASSERT_TRUE(engine_->seal_all().ok());
+    }
+  }
+  ASSERT_EQ(files("requests"), 3U);
+  ASSERT_TRUE(engine_->compact().ok());
+  EXPECT_EQ(files("requests"), 1U);
+  EXPECT_EQ(reader().rows(Table::kRequests), 4 * kRows);
+  expect_sound();
+}
+
 TEST_F(MaintenanceTest, FilesThatWereReplacedGoAway) {
   fill(1, 4);
   ASSERT_TRUE(engine_->compact().ok());
@@ -154,9 +178,10 @@ TEST_F(MaintenanceTest, AnAnswerSaysWhatItLacks) {
 
 TEST_F(MaintenanceTest, RulesSayHowLongRowsAreKept) {
   EXPECT_EQ(parse_keep_rule("joules=90d")->age.ns, std::int64_t{90} * 86'400 * 1'000'000'000);
-  EXPECT_EQ(parse_keep_rule("joules_by_kernel=1h")->table, Table::kJoulesByKernel);
-  for (const char* wrong :
-       {"joules", "jouls=3d", "joules=", "joules=3", "joules=0s", "joules=-3d", "samples_last=3d"})
+  EXPECT_EQ(parse_keep_rule("samples=1h")->table, Table::kSamples);
+  EXPECT_EQ(engine_->drop_before(Table::kJoulesByKernel, 5).error().kind, base::ErrorKind::kBadInput);
+  for (const char* wrong : {"joules", "jouls=3d", "joules=", "joules=3", "joules=0s", "joules=-3d",
+                            "samples_last=3d", "joules_by_kernel=3d"})
     EXPECT_EQ(parse_keep_rule(wrong).error().kind, base::ErrorKind::kBadInput) << wrong;
   fill(1, 4);
   const std::vector<KeepRule> rules{{Table::kMeters, {2'000}}, {Table::kSamples, {1'000}}};
@@ -205,7 +230,7 @@ TEST_F(MaintenanceTest, OnlyWholeRunsOfSmallFilesAreCompacted) {
     m.segments.push_back(e);
   };
   const CompactionOptions o{3, 100};
-  const auto chosen = [&] { return files_to_compact(m, o).size(); };
+  const auto chosen = [&] { return files_to_compact(m, o, {}).size(); };
   add("joules", 10, 1);
   add("joules", 10, 1);
   add("joules", 100, 1);  // not small

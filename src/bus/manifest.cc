@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "bus/hash.hpp"
+#include "bus/rollup.hpp"
 #include "bus/tables.hpp"
 
 namespace perjoule::bus {
@@ -81,11 +82,19 @@ bool get_optional(const Json& j, const char* key, std::optional<std::int64_t>& o
   return true;
 }
 
+bool is_step(std::int64_t value) {
+  return value == 0 || std::find(kRollupSteps.begin(), kRollupSteps.end(), value) != kRollupSteps.end();
+}
+
 bool read_steps(const Json& j, SegmentEntry& e) {
   if (!j.is_object()) return false;
   for (const auto& [rollup, step] : j.items()) {
-    if (!find_table(rollup) || !step.is_number_integer() || step.get<std::int64_t>() < 0) return false;
-    e.rolled_up[rollup] = step.get<std::int64_t>();
+    if (!find_table(rollup) || find_event_table(rollup) || !step.is_number_integer()) return false;
+    const auto value = step.get<std::int64_t>();
+    const bool known =
+        rollup == schema_of(Table::kSamplesLast).name ? value == 0 || value == 1 : is_step(value);
+    if (!known) return false;
+    e.rolled_up[rollup] = value;
   }
   return true;
 }
@@ -101,8 +110,12 @@ bool read_segment(const Json& j, int format_version, SegmentEntry& e) {
   if (format_version >= 2 && !has_tail) return false;
   if (!has_tail) s.tail = {};
   s.time.known = get(j, "first_ns", s.time.first_ns) && get(j, "last_ns", s.time.last_ns);
-  return get_optional(j, "energy_uj", e.energy_uj) &&
-         (!j.contains("rolled_up") || read_steps(j["rolled_up"], e));
+  if (!get_optional(j, "energy_uj", e.energy_uj) ||
+      (j.contains("rolled_up") && !read_steps(j["rolled_up"], e)))
+    return false;
+  // Sums are of some step.
+  return find_event_table(e.table) || e.table == schema_of(Table::kSamplesLast).name ||
+         e.step_in(e.table) != 0;
 }
 
 // What only an engine's store has; a store that was written at once has none of it.
@@ -190,13 +203,27 @@ bool read_body(const Json& j, Manifest& m) {
 
 }  // namespace
 
+std::vector<std::string> forget_rollup(Manifest& manifest, const std::string& rollup) {
+  std::vector<std::string> files;
+  if (!find_table(rollup) || find_event_table(rollup)) return files;
+  std::erase_if(manifest.segments, [&](const auto& e) {
+    if (e.table == rollup) files.push_back(e.file);
+    return e.table == rollup;
+  });
+  for (auto& e : manifest.segments) {
+    // A segment without any mark is read again; where others have its rows, this one does without.
+    if (e.rolled_up.erase(rollup) != 0 && !e.rolled_up.empty()) e.rolled_up[rollup] = 0;
+  }
+  for (auto& d : manifest.dropped) d.rolled_up.erase(rollup);
+  return files;
+}
+
 std::vector<std::string> forget_rollups(Manifest& manifest) {
   std::vector<std::string> files;
-  std::erase_if(manifest.segments, [&](const auto& e) {
-    const bool is_rollup = !find_event_table(e.table);
-    if (is_rollup) files.push_back(e.file);
-    return is_rollup;
-  });
+  for (const auto& table : all_table_names()) {
+    const auto gone = forget_rollup(manifest, table);
+    files.insert(files.end(), gone.begin(), gone.end());
+  }
   for (auto& e : manifest.segments) e.rolled_up.clear();
   return files;
 }

@@ -68,6 +68,8 @@ struct Manifest {
 // No rollup and no mark of one: whoever opens the store to write makes them again from the rows. The files
 // that are no longer named.
 std::vector<std::string> forget_rollups(Manifest& manifest);
+// The same of one rollup; nothing for a table that is none.
+std::vector<std::string> forget_rollup(Manifest& manifest, const std::string& rollup);
 // By table and part, not by the time of sealing.
 void sort_segments(Manifest& manifest);
 std::string to_json(const Manifest& manifest);

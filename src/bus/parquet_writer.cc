@@ -175,7 +175,10 @@ class GroupEncoder {
                              "it is not UTF-8", "Convert the input's identifiers to UTF-8");
     }
     width_ = bit_width_of(sorted_.empty() ? 0 : static_cast<std::uint32_t>(sorted_.size() - 1));
-    PJ_CHECK(bytes < INT32_MAX);
+    if (bytes >= INT32_MAX)
+      return base::bad_input("store a text",
+                             "table " + std::string(schema_.name) + ", column " + std::string(spec.name),
+                             "the texts of a row group are more than 2 GiB", "Write shorter texts");
     write_dictionary(bytes, meta);
     return base::ok_status();
   }
@@ -373,9 +376,9 @@ class GroupEncoder {
     encode_planes(words_, values_);
   }
 
-  // Whether real numbers are stored byte by byte: decided on the first page with enough of them, for the whole
-  // chunk. Whole numbers never are: DuckDB 1.5 does not read that. A frame of matches takes longer than one of
-  // split values, so that may be a quarter larger.
+  // Whether real numbers are stored byte by byte: decided on the first page with enough of them, for the
+  // whole chunk. Whole numbers never are: DuckDB 1.5 does not read that. A frame of matches takes longer than
+  // one of split values, so that may be a quarter larger.
   bool is_split(std::span<const std::uint64_t> words, ChunkMeta& meta) {
     constexpr std::size_t kEnough = 1024, kSample = 1 << 13;
     if (numbers_ != Numbers::kUnknown) return numbers_ == Numbers::kSplit;
@@ -385,7 +388,8 @@ class GroupEncoder {
     numbers_ = Numbers::kUsual;
     const auto sample = words.first(std::min(kSample, words.size()));
     const std::string_view raw(reinterpret_cast<const char*>(sample.data()), sample.size_bytes());
-    const std::size_t usual = std::min(raw.size(), memory_.frames.with_matches(raw, options_.zstd_level).size());
+    const std::size_t usual =
+        std::min(raw.size(), memory_.frames.with_matches(raw, options_.zstd_level).size());
     planes_.clear();
     encode_planes(sample, planes_);
     if (memory_.frames.of_literals(planes_, sample.size()).size() >= usual + usual / 4) return false;

@@ -128,7 +128,7 @@ struct DeviceAudit {
   std::shared_ptr<const ColumnTexts> texts;
 };
 // Metered is the counter's greatest reading less its least (joules, as whole microjoules); without a counter
-// the sum of the device's rows of `meters`.
+// the sum of the device's rows of `meters`. From where on rows of all these tables are kept.
 base::Result<DeviceAudit> device_audit(QuerySession& session, const std::string& counter_signal = {});
 
 }  // namespace perjoule::bus

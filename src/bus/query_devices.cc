@@ -19,11 +19,6 @@ enum SampleColumn : std::size_t { kTime, kDevice, kSignal, kValue };
 
 std::size_t joule_column(std::string_view name) { return schema_of(Table::kJoules).find(name); }
 
-std::int64_t floor_to(std::int64_t t, std::int64_t step) {
-  const std::int64_t rest = t % step;
-  return t - (rest < 0 ? rest + step : rest);
-}
-
 // The unit's code of a number; the NULL code if it has none.
 std::uint32_t code_of(const QuerySession::CodeMap& map, std::uint32_t number) {
   return static_cast<std::uint32_t>(std::find(map.begin(), map.end() - 1, number) - map.begin());
@@ -113,7 +108,7 @@ class Timeline {
     for (const auto i : selected_) {
       const double v = values[i];
       if (std::isnan(v)) continue;
-      Bucket& b = buckets_[{(*map)[signals[i]], floor_to(times[i], q_.bucket_ns)}];
+      Bucket& b = buckets_[{(*map)[signals[i]], floor_to_step(times[i], q_.bucket_ns)}];
       b.least = b.rows == 0 ? v : std::min(b.least, v);
       b.greatest = b.rows == 0 ? v : std::max(b.greatest, v);
       b.sum += v;
@@ -137,7 +132,7 @@ class Timeline {
       PJ_ASSIGN(const auto times, reader.ints(time));
       PJ_ASSIGN(const auto energies, reader.ints(energy));
       for (const auto i : selected[w]) {
-        auto& [sum, rows] = sums[w][floor_to(times[i], q_.bucket_ns)];
+        auto& [sum, rows] = sums[w][floor_to_step(times[i], q_.bucket_ns)];
         sum += energies[i];
         ++rows;
       }
@@ -268,7 +263,7 @@ class HotSearch {
   };
 
   static std::uint64_t key_of(std::int64_t t, std::uint32_t device) {
-    return static_cast<std::uint64_t>(floor_to(t, kSecondNs) / kSecondNs) << 24 ^ device;
+    return static_cast<std::uint64_t>(floor_to_step(t, kSecondNs) / kSecondNs) << 24 ^ device;
   }
 
   base::Status find_hot_seconds() {
@@ -439,8 +434,8 @@ using Metered = std::map<std::string, WideInt, std::less<>>;
 
 std::int64_t microjoules_of(double joules) { return std::llround(joules * 1e6); }
 
-base::Result<Metered> counted(QuerySession& session, const std::string& signal) {
-  PJ_ASSIGN(const auto units, units_of(session, Table::kSamples, kTime, {}));
+base::Result<Metered> counted(QuerySession& session, const std::string& signal, const TimeWindow& window) {
+  PJ_ASSIGN(const auto units, units_of(session, Table::kSamples, kTime, window));
   PJ_TRY(learn_texts(session, Table::kSamples, units, std::array<std::size_t, 2>{kDevice, kSignal}));
   const std::uint32_t number = session.texts("signal")->find(signal);
   const auto devices = session.texts("device")->all();
@@ -454,6 +449,12 @@ base::Result<Metered> counted(QuerySession& session, const std::string& signal) 
     PJ_ASSIGN(const auto signals, r.codes(kSignal));
     select_equal(signals, code, selected[w]);
     if (selected[w].empty()) return base::ok_status();
+    PJ_ASSIGN(const Cover cover, r.cover(kTime));
+    if (cover == Cover::kSome) {
+      PJ_ASSIGN(const auto times, r.ints(kTime));
+      select_rows(0, true, selected[w], [&](std::size_t i) { return window.holds(times[i]); });
+    }
+    if (cover == Cover::kNone || selected[w].empty()) return base::ok_status();
     PJ_ASSIGN(const auto values, r.doubles(kValue));
     PJ_ASSIGN(const auto codes, r.codes(kDevice));
     PJ_ASSIGN(const auto device_map, r.map(kDevice));
@@ -474,9 +475,19 @@ base::Result<Metered> counted(QuerySession& session, const std::string& signal) 
   return out;
 }
 
-base::Result<Metered> metered(QuerySession& session) {
+// Where nothing has been dropped for its age.
+TimeWindow kept_window(const Manifest& manifest) {
+  TimeWindow out;
+  for (const Table table : {Table::kMeters, Table::kJoules, Table::kSamples}) {
+    const auto mark = manifest.tables.find(std::string(schema_of(table).name));
+    if (mark != manifest.tables.end()) out.from_ns = std::max(out.from_ns, mark->second.kept_from_ns);
+  }
+  return out;
+}
+
+base::Result<Metered> metered(QuerySession& session, const TimeWindow& window) {
   Metered out;
-  PJ_TRY(session.store().scan({Table::kMeters, {"device", "energy_uj"}, {}}, [&](const Batch& b) {
+  PJ_TRY(session.store().scan({Table::kMeters, {"device", "energy_uj"}, window}, [&](const Batch& b) {
     for (std::size_t i = 0; i < b.rows; ++i) {
       if (!b.columns[0].is_null(i)) out[std::string(b.columns[0].text(i))] += b.columns[1].ints[i];
     }
@@ -534,9 +545,11 @@ base::Result<std::vector<HotRequest>> hot_requests(QuerySession& session, const 
 }
 
 base::Result<DeviceAudit> device_audit(QuerySession& session, const std::string& counter_signal) {
+  const TimeWindow kept = kept_window(session.store().manifest());
   PJ_ASSIGN(const Metered meters,
-            counter_signal.empty() ? metered(session) : counted(session, counter_signal));
+            counter_signal.empty() ? metered(session, kept) : counted(session, counter_signal, kept));
   EnergyQuery q;
+  q.window = kept;
   q.by = {"device"};
   PJ_ASSIGN(const EnergyAnswer joules, energy_by(session, q));
   std::unordered_map<std::string_view, std::int64_t> joules_of;

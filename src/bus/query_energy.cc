@@ -4,6 +4,7 @@
 
 #include "bus/file_columns.hpp"
 #include "bus/log_layout.hpp"
+#include "bus/pick_rows.hpp"
 #include "bus/queries.hpp"
 #include "bus/query_kernels.hpp"
 #include "bus/query_scan.hpp"
@@ -155,11 +156,18 @@ Source source_of(Table table, const EnergyQuery& q, std::string_view time) {
 
 // Of rows that were dropped, those are missing that are in no sum of the rollup, or in one of a step that is
 // only in part in the window.
-std::optional<std::int64_t> lacking(const Manifest& manifest, const TimeWindow& window,
+std::optional<std::int64_t> lacking(const Manifest& manifest, const EnergyQuery& q,
                                     const RollupSpec* rollup) {
+  // A note has bounds of window_ns; a row may end that much later than its window begins.
+  constexpr std::int64_t kLongestWindow = 3'600'000'000'000;
   const std::string joules(schema_of(Table::kJoules).name);
   const auto mark = manifest.tables.find(joules);
-  if (mark == manifest.tables.end() || window.from_ns >= mark->second.kept_from_ns) return std::nullopt;
+  if (mark == manifest.tables.end()) return std::nullopt;
+  TimeWindow window = q.window;
+  if (q.time == JouleTime::kEnd &&
+      window.from_ns >= std::numeric_limits<std::int64_t>::min() + kLongestWindow)
+    window.from_ns -= kLongestWindow;
+  if (window.from_ns >= mark->second.kept_from_ns) return std::nullopt;
   std::int64_t step = 0;
   const std::string name(rollup == nullptr ? std::string_view{} : schema_of(rollup->table).name);
   for (const auto& e : manifest.segments) step = std::max(step, e.table == name ? e.step_in(name) : 0);
@@ -183,7 +191,7 @@ base::Status add_rows(QuerySession& session, const EnergyQuery& q, const RollupS
   };
   PJ_TRY(add_units(session, rows.table, rows.time, windows, rows.units));
   plan.sources.push_back(std::move(rows));
-  plan.lacks_before_ns = lacking(session.store().manifest(), q.window, rollup);
+  plan.lacks_before_ns = lacking(session.store().manifest(), q, rollup);
   return base::ok_status();
 }
 
@@ -447,31 +455,6 @@ base::Result<EnergyAnswer> answer_of(const Plan& plan, const Summer<Sum>& sums, 
 
 // ---- one request ----
 
-template <class T>
-void pick(const std::vector<T>& from, const std::vector<std::uint32_t>& rows, std::vector<T>& to) {
-  if (from.empty()) return;
-  for (const auto row : rows) to.push_back(from[row]);
-}
-
-// These rows, and of the dictionary what they use.
-Column picked(const Column& from, const std::vector<std::uint32_t>& rows) {
-  Column out;
-  out.type = from.type;
-  pick(from.ints, rows, out.ints);
-  pick(from.doubles, rows, out.doubles);
-  pick(from.bools, rows, out.bools);
-  pick(from.codes, rows, out.codes);
-  pick(from.valid, rows, out.valid);
-  std::unordered_map<std::uint32_t, std::uint32_t> place;
-  for (auto& code : out.codes) {
-    if (code == kNullCode) continue;
-    const auto [it, fresh] = place.try_emplace(code, static_cast<std::uint32_t>(out.dictionary.size()));
-    if (fresh) out.dictionary.push_back(from.dictionary[code]);
-    code = it->second;
-  }
-  return out;
-}
-
 class RequestSearch {
  public:
   RequestSearch(QuerySession& session, std::string_view request)
@@ -557,7 +540,7 @@ class RequestSearch {
   base::Status take(const Batch& batch) {
     Batch rows;
     rows.rows = selected_.size();
-    for (const Column& c : batch.columns) rows.columns.push_back(picked(c, selected_));
+    for (const Column& c : batch.columns) rows.columns.push_back(picked_rows(c, selected_));
     return for_each_row(rows, *symbols_, [&](const energy::JouleRow& row) { out_.rows.push_back(row); });
   }
 

@@ -43,14 +43,16 @@ base::Status add_units(QuerySession& session, Table table, std::size_t time_colu
     if (!unit.windows.empty()) units.push_back(std::move(unit));
   };
   for (const auto& entry : store.manifest().segments) {
-    if (entry.table != schema.name) continue;
+    if (entry.table != schema.name || store.leaves_out_all_of(entry)) continue;
     const auto windows = windows_of(&entry);
     if (windows.empty()) continue;
     PJ_ASSIGN(const auto file, store.segment(entry));
     const std::size_t place = places_of(schema, file->format_version())[time_column];
-    for (std::size_t g = 0; g < file->groups(); ++g)
+    for (std::size_t g = 0; g < file->groups(); ++g) {
+      if (store.leaves_out(entry, g)) continue;
       add({0, file, g, {}, static_cast<std::size_t>(file->meta().groups[g].rows), {}}, windows,
           file->int_bounds(g, place));
+    }
   }
   const auto windows = windows_of(nullptr);
   for (const TailBlock& block : store.tail()) {

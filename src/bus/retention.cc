@@ -13,11 +13,10 @@ base::Result<KeepRule> parse_keep_rule(const std::string& text) {
     return base::bad_input("read how long rows are kept", text, std::move(why), std::move(hint));
   };
   if (at == std::string::npos) return wrong("it is not TABLE=AGE", "Write, for example, joules=90d");
-  const auto table = find_table(name);
-  if (!table)
-    return wrong("there is no table '" + name + "'", base::nearest_name_hint(name, all_table_names()));
-  if (*table == Table::kSamplesLast)
-    return wrong("the newest readings have no age", "Say how long samples are kept");
+  const auto table = find_event_table(name);
+  if (!table && find_table(name))
+    return wrong("sums are kept as long as the store", "Say how long the rows are kept: joules or samples");
+  if (!table) return wrong("there is no table '" + name + "'", base::nearest_name_hint(name, table_names()));
   const auto age = base::parse_duration(text.substr(at + 1));
   if (!age.ok()) return age.error();
   if (age->ns <= 0) return wrong("the age must be above zero", "Write, for example, " + name + "=90d");

@@ -1,5 +1,5 @@
 // How long the rows of each table are kept: files whose rows are all older are dropped, now and every hour.
-// Their sums stay in the rollups (which have an age of their own), a note of them in the manifest. Thread
+// Their sums stay in the rollups, a note of them in the manifest. Thread
 // rule: start() and stop() from one thread; it has a thread of its own between them. Ownership: engine and
 // clock must outlive it.
 #pragma once

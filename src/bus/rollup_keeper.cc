@@ -52,7 +52,7 @@ bool RollupKeeper::too_many() const {
 bool RollupKeeper::is_unknown(const SegmentEntry& e) const {
   if (!e.rolled_up.empty() || unreadable_.contains(e.file)) return false;
   if (e.table == name_of(Table::kJoules)) return !joules_.contains(e.file);
-  return e.table == name_of(Table::kSamples) && !samples_.contains(e.file) && !too_many();
+  return e.table == name_of(Table::kSamples) && !samples_.contains(e.file);
 }
 
 const SegmentEntry* RollupKeeper::next_unknown(const Manifest& manifest) const {
@@ -72,7 +72,9 @@ base::Status RollupKeeper::take_from_file(const SegmentEntry& segment) {
   if (read.ok()) {
     take(segment);
   } else {
-    unreadable_.insert(segment.file);
+    const bool damaged =
+        read.error().kind == base::ErrorKind::kCorrupt || read.error().kind == base::ErrorKind::kMissing;
+    if (damaged) unreadable_.insert(segment.file);
     forget(table);
   }
   return read;
@@ -138,11 +140,14 @@ base::Result<bool> RollupKeeper::load_readings(Manifest& manifest) {
     if (e.table != name_of(Table::kSamplesLast)) continue;
     const auto read =
         read_segment(env_, directory_, e, {}, [&](const Batch& b) { return all_.add(b), base::ok_status(); });
-    if (!read.ok() && read.error().kind != base::ErrorKind::kCorrupt) return read.error();
+    const bool damaged = !read.ok() && (read.error().kind == base::ErrorKind::kCorrupt ||
+                                        read.error().kind == base::ErrorKind::kMissing);
+    if (!read.ok() && !damaged) return read.error();
     sound = sound && read.ok();
   }
-  loaded_ = true;
+  loaded_ = sound;
   if (sound) return true;
+  starts_anew_ = true;
   std::erase_if(manifest.segments, [](const auto& e) { return e.table == name_of(Table::kSamplesLast); });
   for (auto& e : manifest.segments) {
     if (e.table == name_of(Table::kSamples)) e.rolled_up.clear();
@@ -155,19 +160,26 @@ base::Result<bool> RollupKeeper::load_readings(Manifest& manifest) {
 base::Status RollupKeeper::write_readings(Manifest& manifest) {
   PJ_ASSIGN(const bool sound, load_readings(manifest));
   if (!sound) return base::ok_status();
+  bool full = too_many();
   for (auto& lane : lanes_) {
-    all_.take(lane.readings);
+    if (!full) all_.take(lane.readings);
     lane.readings.clear();
+    full = full || all_.is_full();
   }
-  if (too_many()) return base::ok_status();
+  for (auto& e : manifest.segments) {
+    if (samples_.contains(e.file)) e.rolled_up[name_of(Table::kSamplesLast)] = full ? 0 : 1;
+  }
+  if (full) {
+    // What was known stays in its file; these samples are read by whoever asks.
+    all_.clear();
+    loaded_ = false;
+    return base::ok_status();
+  }
   PJ_ASSIGN(auto entry, write_next(env_, directory_, Table::kSamplesLast, manifest, [&](const OnBatch& sink) {
               return all_.for_each_batch(kRollupGroupRows, sink);
             }));
   std::erase_if(manifest.segments, [](const auto& e) { return e.table == name_of(Table::kSamplesLast); });
   manifest.segments.push_back(std::move(entry));
-  for (auto& e : manifest.segments) {
-    if (samples_.contains(e.file)) e.rolled_up[name_of(Table::kSamplesLast)] = 1;
-  }
   return base::ok_status();
 }
 
@@ -192,6 +204,8 @@ void RollupKeeper::written() {
     forget(Table::kJoules);
   }
   if (wrote_readings_) forget(Table::kSamples);
+  loaded_ = loaded_ || starts_anew_;
+  starts_anew_ = false;
   since_first_ = {};
 }
 

@@ -74,7 +74,7 @@ class RollupKeeper {
   std::array<int, kRollups> waits_{};  // files to come before one that was left out is tried again
   std::vector<RollupLane> lanes_;
   LastReadings all_;  // as in the last `samples_last`, and maybe more
-  bool loaded_ = false;
+  bool loaded_ = false, starts_anew_ = false;
   bool wrote_sums_ = false, wrote_readings_ = false;  // by the last write()
   std::set<std::string> joules_, samples_;            // files gathered
   std::set<std::string> unreadable_;

@@ -114,8 +114,9 @@ FileSummary summary_of(const ParquetFile& file, std::string_view bytes) {
 base::Result<SalvagedTail> salvage_tail(base::Env& env, const std::string& directory, StoreState& state) {
   SalvagedTail out;
   std::uint64_t sealed_of_all = UINT64_MAX;
-  for (const auto& [name, mark] : state.manifest.tables)
-    sealed_of_all = std::min(sealed_of_all, mark.sealed_entry);
+  for (const auto& [name, mark] : state.manifest.tables) {
+    if (find_event_table(name)) sealed_of_all = std::min(sealed_of_all, mark.sealed_entry);
+  }
   state.tail.clear();
   std::map<std::string, std::uint64_t, std::less<>> last_of;
   std::string gaps;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "base/text.hpp"
+
 namespace perjoule::bus {
 
 std::string manifest_path(const std::string& directory) {
@@ -14,6 +16,15 @@ std::string log_directory_of(const std::string& directory) { return directory + 
 
 std::string segment_file_name(Table table, std::uint64_t part) {
   return fmt::format("{}/part-{:06}.parquet", schema_of(table).name, part);
+}
+
+std::uint64_t segment_part(std::string_view file) {
+  constexpr std::string_view kName = "/part-", kEnd = ".parquet";
+  const std::size_t at = file.find(kName);
+  if (at == std::string_view::npos || !file.ends_with(kEnd)) return 0;
+  file.remove_prefix(at + kName.size());
+  const auto number = base::parse_int(file.substr(0, file.size() - kEnd.size()));
+  return number && *number > 0 ? static_cast<std::uint64_t>(*number) : 0;
 }
 
 base::Status check_free(base::Env& env, const std::string& directory, std::string what) {

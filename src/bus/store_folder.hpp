@@ -22,6 +22,8 @@ std::string lock_path(const std::string& directory);
 std::string log_directory_of(const std::string& directory);
 // "<table>/part-<part>.parquet", relative to the store.
 std::string segment_file_name(Table table, std::uint64_t part);
+// The part's number in "joules/part-000012.parquet"; 0 if it has none.
+std::uint64_t segment_part(std::string_view file);
 
 // For a folder without a manifest: it is absent, empty or has an empty catalogue. Error: kBadInput, of
 // `what`, for one with other files.

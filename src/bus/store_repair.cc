@@ -26,16 +26,6 @@ constexpr std::uint64_t kFirstSegmentBytes = 16 * base::LogFile::kPage;
 
 std::string place_of(const Finding& f) { return fmt::format("{}:{}", f.file, f.byte); }
 
-// The part's number in "joules/part-000012.parquet"; 0 if it has none.
-std::uint64_t part_of(std::string_view file) {
-  constexpr std::string_view kName = "/part-", kEnd = ".parquet";
-  const std::size_t at = file.find(kName);
-  if (at == std::string_view::npos || !file.ends_with(kEnd)) return 0;
-  file.remove_prefix(at + kName.size());
-  const auto number = base::parse_int(file.substr(0, file.size() - kEnd.size()));
-  return number && *number > 0 ? static_cast<std::uint64_t>(*number) : 0;
-}
-
 class Planner {
  public:
   Planner(base::Env& env, std::string directory, const RepairOptions& options)
@@ -163,7 +153,7 @@ class Planner {
     for (const auto& file : files_) {
       // Which rows are in a rollup, only the manifest knew: it is made anew from the rows.
       const auto table = find_event_table(std::string_view(file).substr(0, file.find('/')));
-      if (table && part_of(file) != 0) PJ_TRY(take_file(*table, file));
+      if (table && segment_part(file) != 0) PJ_TRY(take_file(*table, file));
     }
     sort_segments(plan_.manifest);
     const bool has_log =
@@ -250,7 +240,8 @@ class Repairer {
 
   base::Status run(const RepairOptions& options, base::TimePoint now) {
     for (const auto& entry : plan_.manifest.segments) count_part(entry.table, entry.file);
-    for (const auto& name : table_names()) {
+    for (const auto& name : all_table_names()) {
+      if (!env_.exists(directory_ + "/" + name)) continue;
       PJ_ASSIGN(const auto files, env_.list(directory_ + "/" + name));
       for (const auto& file : files) count_part(name, name + "/" + file);
     }
@@ -259,8 +250,13 @@ class Repairer {
     for (const auto& file : plan_.rewrite) PJ_TRY(rewrite(file));
     if (plan_.new_log) PJ_TRY(begin_log());
     // Sums of rows that are lost; without rows that were dropped for their age they can be made again.
+    // Else at least no rollup stays of which a part is lost.
     std::vector<std::string> rollups;
     if (!plan_.lost.empty() && manifest_.dropped.empty()) rollups = forget_rollups(manifest_);
+    for (const Finding& f : plan_.lost) {
+      const auto gone = forget_rollup(manifest_, f.table);
+      rollups.insert(rollups.end(), gone.begin(), gone.end());
+    }
     sort_segments(manifest_);
     for (auto& [name, mark] : manifest_.tables) mark.parts = std::max(mark.parts, last_part_[name]);
     PJ_TRY(env_.create_directories(directory_ + "/catalog"));
@@ -283,7 +279,7 @@ class Repairer {
 
  private:
   void count_part(const std::string& table, const std::string& file) {
-    last_part_[table] = std::max(last_part_[table], part_of(file));
+    last_part_[table] = std::max(last_part_[table], segment_part(file));
   }
 
   void drop_damaged() {
