@@ -11,6 +11,7 @@
 #include "agent/sleep_policy.hpp"
 #include "base/env.hpp"
 #include "base/text.hpp"
+#include "bus/store.hpp"
 #include "command_line.hpp"
 #include "compose/run.hpp"
 #include "compose/scenario.hpp"
@@ -174,8 +175,25 @@ std::string next_steps(const SimulateArgs& args, const RunSummary& run) {
          program + " top --by tenant,model" + store + program + " report --html report.html" + store;
 }
 
+// A store of an earlier run, which can be made again; not one that took events, or that cannot be read.
+bool is_recorded_run(const std::string& directory) {
+  const auto store = bus::StoreReader::open(base::posix_env(), directory);
+  return store.ok() && store->manifest().tables.empty();
+}
+
+// Before the work, not after it.
+base::Status may_record(const SimulateArgs& args) {
+  const std::string manifest = args.store + "/catalog/manifest.json";
+  if (args.overwrite || !base::posix_env().exists(manifest) || is_recorded_run(args.store))
+    return base::ok_status();
+  return base::bad_input("record the demo", args.store,
+                         "the store there takes events (perjoule serve), or cannot be read",
+                         "Choose another --store, or say --overwrite to lose what is in it");
+}
+
 base::Result<Answer> demo(const CommandLine& line, const SimulateArgs& args) {
   watch_signals();
+  PJ_TRY(may_record(args));
   const base::Stopwatch watch;
   PJ_ASSIGN(const auto scenario,
             compose::read_scenario(base::posix_env(), demo_scenario_path(), {args.seed, args.hours}));
@@ -190,7 +208,7 @@ base::Result<Answer> demo(const CommandLine& line, const SimulateArgs& args) {
   if (interrupted()) return Answer{"", 130, "interrupted; no store was written"};
   RunOptions options;
   options.store = args.store;
-  options.overwrite = args.overwrite;
+  options.overwrite = args.overwrite || is_recorded_run(args.store);
   options.threads = args.threads;
   options.savings_json = compose::savings_json(plan.front().run, plan);
   options.progress = [&](double share) {
@@ -262,13 +280,12 @@ std::vector<std::string> policy_words() {
 void add_demo(CommandLine& line) {
   auto args = std::make_shared<SimulateArgs>();
   args->store = "perjoule-store";
-  args->overwrite = true;
   CLI::App& c = line.add(
       line.root(),
       {"demo",
        "the main job on the built-in real input: simulate, record, attribute, compare",
        "Runs a day of a hall of eight H200 servers once for every energy policy and its baselines, "
-       "records the run with both policies in the store, replacing the one that is there, and shows "
+       "records the run with both policies in the store, replacing an earlier run, and shows "
        "who used the energy and what was saved. Whatever it shows is simulated.",
        {"perjoule demo", "perjoule demo --hours 2 --store /tmp/s", "perjoule demo --json --seed 7"}});
   line.folder(c.add_option("--store", args->store, "folder of the store")->capture_default_str());

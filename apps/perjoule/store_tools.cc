@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -190,6 +192,22 @@ base::Result<bus::ExportRequest> export_request(const ExportArgs& args, const bu
   return request;
 }
 
+// A file that is whole takes the place of what is there: that must not be a device, or a file of the store.
+base::Status check_export_place(const ExportArgs& args) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  const fs::path out = fs::weakly_canonical(args.out, ignored),
+                 store = fs::weakly_canonical(args.store, ignored);
+  if (fs::exists(out, ignored) && !fs::is_regular_file(out, ignored))
+    return base::bad_input("export", args.out, "it is no regular file",
+                           "Say --out - and redirect standard output");
+  const auto [end, rest] = std::mismatch(store.begin(), store.end(), out.begin(), out.end());
+  if (end == store.end())
+    return base::bad_input("export", args.out, "it is inside the store",
+                           "Choose a place outside of " + args.store);
+  return base::ok_status();
+}
+
 base::Result<Answer> export_rows(const CommandLine& line, const ExportArgs& args) {
   base::Env& env = base::posix_env();
   PJ_ASSIGN(const auto store, args.skip_damaged ? bus::StoreReader::open_without_damage(env, args.store)
@@ -198,6 +216,7 @@ base::Result<Answer> export_rows(const CommandLine& line, const ExportArgs& args
   const bool to_stdout = args.out == "-";
   std::unique_ptr<base::PendingFile> file;
   if (!to_stdout) {
+    PJ_TRY(check_export_place(args));
     PJ_ASSIGN(file, env.create(args.out));
   }
   const auto put = [&](std::string_view bytes) -> base::Status {

@@ -87,6 +87,7 @@ class EngineImpl final : public Engine {
     chains_.mark_written(source);
   }
   base::Status remove_strays() const;
+  base::Status note_log();
 
   // ---- submit ----
   Receipt refuse(Outcome outcome, std::string_view source, std::string why);
@@ -174,6 +175,8 @@ base::Status EngineImpl::load_manifest() {
   } else {
     manifest.meta = options_.meta;
   }
+  // A store that was written at once has no log: one beside it is of an earlier store.
+  if (manifest.tables.empty()) PJ_TRY(remove_log(env_, log_directory_of(directory_)));
   for (std::size_t t = 0; t < kTableCount; ++t) {
     const std::string name(schema_of(static_cast<Table>(t)).name);
     // A store that was written at once has files but no marks yet, and a repair leaves gaps.
@@ -217,6 +220,16 @@ base::Status EngineImpl::recover() {
   return base::ok_status();
 }
 
+// The log is on the disk: from here on one that is missing or cut short is damage.
+base::Status EngineImpl::note_log() {
+  auto noted = std::make_shared<Manifest>(*manifest_);
+  noted->log = log_->start_of(noted->log.segment);
+  if (noted->log.bytes == manifest_->log.bytes) return base::ok_status();
+  PJ_TRY(write_manifest(*noted));
+  manifest_ = std::move(noted);
+  return base::ok_status();
+}
+
 // What a writer left that died between a file and the manifest that would have named it.
 base::Status EngineImpl::remove_strays() const {
   for (const auto& table : all_table_names()) {
@@ -237,6 +250,7 @@ base::Status EngineImpl::start() {
   PJ_TRY(load_manifest());
   PJ_TRY(recover());
   PJ_TRY(remove_strays());
+  PJ_TRY(note_log());
   if (!options_.threads) return base::ok_status();
   writer_ = std::thread([this] { write_loop(); });
   keeper_ = std::thread([this] { keep_loop(); });
@@ -778,6 +792,8 @@ Receipt Engine::store(std::string block, Durability durability) {
 
 base::Result<std::unique_ptr<Engine>> Engine::open(base::Env& env, const std::string& directory,
                                                    EngineOptions options) {
+  if (directory.empty())
+    return base::bad_input("open a store", "--store", "the name of the folder is empty", "Name a folder");
   if (!env.exists(manifest_path(directory))) PJ_TRY(check_free(env, directory, "open a store"));
   PJ_TRY(env.create_directories(directory + "/catalog"));
   std::optional<StoreLock> lock;

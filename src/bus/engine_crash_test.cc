@@ -10,6 +10,7 @@
 #include "base/memory_env.hpp"
 #include "base/rng.hpp"
 #include "bus/engine.hpp"
+#include "bus/log_layout.hpp"
 #include "bus/rollup_check.hpp"
 #include "bus/store.hpp"
 
@@ -223,6 +224,29 @@ TEST(EngineCrash, EveryStepAndEveryKindOfLossKeepsWhatWasAcknowledged) {
 }
 
 // A second crash, after a first one was recovered from.
+TEST(EngineCrash, ALogThatIsMissingOrCutShortIsDamage) {
+  for (const std::size_t kept : {std::size_t{0}, std::size_t{4096}, SIZE_MAX}) {
+    MemoryEnv env;
+    const std::string log = std::string(kStore) + "/wal/" + log_segment_name(1);
+    {
+      auto engine = Engine::open(env, kStore, small_options()).value();
+      ASSERT_EQ(engine->store(make_block(Table::kJoules, "agent-1", 1)).outcome, Outcome::kStored);
+    }
+    ASSERT_TRUE(env.remove(log).ok());
+    if (kept != SIZE_MAX) {
+      ASSERT_TRUE(base::write_atomically(env, log, std::string(kept, '\0')).ok());
+    }
+    const auto again = Engine::open(env, kStore, small_options());
+    ASSERT_FALSE(again.ok()) << kept;
+    EXPECT_NE(again.error().message().find(log), std::string::npos) << again.error().message();
+    const auto store = StoreReader::open(env, kStore);
+    ASSERT_TRUE(store.ok());
+    EXPECT_FALSE(store->log_status().ok());
+    const auto findings = store->verify();
+    EXPECT_TRUE(std::any_of(findings.begin(), findings.end(), [](const auto& f) { return f.damage; }));
+  }
+}
+
 // Files are numbered above the highest, whatever gaps a repair has left.
 TEST(EngineCrash, AFileNeverTakesTheNameOfAnother) {
   MemoryEnv env;
@@ -259,7 +283,12 @@ TEST(EngineCrash, ALogThatBeginsWithoutAGroupGoesOnBehindWhatIsSealed) {
     ASSERT_EQ(open()->store(make_block(Table::kJoules, "agent-1", n)).outcome, Outcome::kStored);
   ASSERT_TRUE(open()->seal_all().ok());
   const auto names = env.list(std::string(kStore) + "/wal").value();
-  for (const auto& name : names) ASSERT_TRUE(env.remove(std::string(kStore) + "/wal/" + name).ok());
+  for (const auto& name : names) {
+    const std::string path = std::string(kStore) + "/wal/" + name;
+    const std::size_t size = env.read_file(path).value().size();
+    ASSERT_TRUE(env.remove(path).ok());
+    ASSERT_TRUE(env.create_log(path, size).ok());
+  }
   for (std::uint64_t n = 7; n <= 8; ++n)
     ASSERT_EQ(open()->store(make_block(Table::kJoules, "agent-1", n)).outcome, Outcome::kStored);
   const auto engine = open();

@@ -39,13 +39,16 @@ class LogScan {
     PJ_TRY(list_segments());
     end_.segment = start.segment;
     end_.next_group = start.group;
-    if (names_.empty()) {
+    if (names_.empty() && start.bytes == 0) {
       end_.segments.push_back(start);
       return end_;
     }
     for (;;) {
-      end_.segments.push_back({end_.segment, end_.next_group});
       PJ_TRY(open_segment(end_.segment));
+      end_.segments.push_back({end_.segment, end_.next_group, file_->size()});
+      if (end_.segment == start.segment && file_->size() < start.bytes)
+        return damaged(file_->size(),
+                       "the segment is cut short: it had " + std::to_string(start.bytes) + " bytes");
       PJ_TRY(read_segment());
       if (!next_segment_goes_on()) break;
       ++end_.segment;

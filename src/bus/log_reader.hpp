@@ -20,6 +20,7 @@ namespace perjoule::bus {
 struct LogStart {
   std::uint64_t segment = 1, group = 1;
   bool operator==(const LogStart&) const = default;
+  std::uint64_t bytes = 0;  // the size of the segment's file; 0: not known, there may be none yet
 };
 
 // Where a block stands.

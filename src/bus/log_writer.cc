@@ -54,6 +54,7 @@ base::Result<std::unique_ptr<LogWriter>> LogWriter::open(base::Env& env, std::st
   const std::string path = directory + "/" + log_segment_name(end.segment);
   if (!env.exists(path)) PJ_TRY(log->take_spare(path));
   PJ_ASSIGN(log->file_, env.open_log(path));
+  log->segments_.back().bytes = log->file_->size();
   return log;
 }
 
@@ -92,7 +93,7 @@ base::Status LogWriter::go_to_segment(std::uint64_t number) {
   end_.segment = number;
   end_.offset = 0;
   const std::lock_guard lock(mutex_);
-  segments_.push_back({number, end_.next_group});
+  segments_.push_back({number, end_.next_group, file_->size()});
   return base::ok_status();
 }
 

@@ -122,6 +122,7 @@ bool read_segment(const Json& j, int format_version, SegmentEntry& e) {
 Json log_json(const Manifest& m) {
   Json j{{"segment", m.log.segment},
          {"group", m.log.group},
+         {"segment_bytes", m.log.bytes},
          {"tables", Json::object()},
          {"sources", Json::object()}};
   for (const auto& [name, t] : m.tables) {
@@ -135,6 +136,7 @@ Json log_json(const Manifest& m) {
 bool read_log_part(const Json& j, Manifest& m) {
   const auto tables = j.find("tables"), sources = j.find("sources");
   if (!get(j, "segment", m.log.segment) || !get(j, "group", m.log.group)) return false;
+  if (j.contains("segment_bytes") && !get(j, "segment_bytes", m.log.bytes)) return false;
   if (m.log.segment == 0 || tables == j.end() || !tables->is_object()) return false;
   for (const auto& [name, t] : tables->items()) {
     TableMark& mark = m.tables[name];

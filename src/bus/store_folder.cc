@@ -27,6 +27,15 @@ std::uint64_t segment_part(std::string_view file) {
   return number && *number > 0 ? static_cast<std::uint64_t>(*number) : 0;
 }
 
+base::Status remove_log(base::Env& env, const std::string& log_directory) {
+  if (!env.exists(log_directory)) return base::ok_status();
+  PJ_ASSIGN(const auto names, env.list(log_directory));
+  for (const auto& name : names) {
+    if (name.find(".log") != std::string::npos) PJ_TRY(env.remove(log_directory + "/" + name));
+  }
+  return base::ok_status();
+}
+
 base::Status check_free(base::Env& env, const std::string& directory, std::string what) {
   PJ_ASSIGN(const auto names, env.list(directory));
   // A writer that died before its first manifest leaves an empty catalogue.

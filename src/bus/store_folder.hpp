@@ -25,6 +25,9 @@ std::string segment_file_name(Table table, std::uint64_t part);
 // The part's number in "joules/part-000012.parquet"; 0 if it has none.
 std::uint64_t segment_part(std::string_view file);
 
+// Removes every segment of a log, spare ones too.
+base::Status remove_log(base::Env& env, const std::string& log_directory);
+
 // For a folder without a manifest: it is absent, empty or has an empty catalogue. Error: kBadInput, of
 // `what`, for one with other files.
 base::Status check_free(base::Env& env, const std::string& directory, std::string what);

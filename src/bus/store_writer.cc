@@ -58,6 +58,10 @@ class StoreWriter::Impl {
       PJ_TRY(env_.create_directories(directory_ + "/" + table));
       PJ_TRY(remove_segments(env_, directory_ + "/" + table));
     }
+    for (const auto& table : all_table_names()) {
+      if (env_.exists(directory_ + "/" + table)) PJ_TRY(remove_segments(env_, directory_ + "/" + table));
+    }
+    PJ_TRY(remove_log(env_, log_directory_of(directory_)));
     return base::ok_status();
   }
 
