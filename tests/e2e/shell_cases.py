@@ -52,7 +52,8 @@ def bash_completes_commands_options_and_values(folder):
             ("perjoule config ", ["check"]), ("perjoule calibrate ", ["power"]), ("perjoule completion ", ["bash", "zsh", "fish"]),
             ("perjoule explain ", ["request", "job", "kernel", "decision", "meter", "line"]),
             ("perjoule explain --store x re", ["request"]), ("perjoule explain request ", []),
-            ("perjoule query 'select 1' --format ", ["table", "csv", "json"]), ("perjoule query x --format=c", ["csv"]),
+            ("perjoule query 'select 1' --format ", ["table", "json", "jsonl", "csv", "arrow", "parquet"]),
+            ("perjoule query x --format=c", ["csv"]),
             ("perjoule simulate x --policies n", ["none"]), ("perjoule simulate x --policies sleep=timeo", ["timeout"]),
             ("perjoule simulate x --policies none,al", ["none,all"]),
             ("perjoule simulate x --policies sleep=heaa,cap=fix", ["fixed-500"]),
@@ -61,7 +62,7 @@ def bash_completes_commands_options_and_values(folder):
             ("perjoule simulate on", ["one.toml"]), ("perjoule config check on", ["one.toml"]),
             ("perjoule top --store two", ["two words"]), ("perjoule --config on", ["one.toml"]),
             ("perjoule top --config on", ["one.toml"]), ("perjoule man config-", ["config-check"]),
-            ("perjoule query jo", ["joules", "jobs"]), ("perjoule nothing-like-it", []),
+            ("perjoule query jo", ["joules", "jobs", "joules_by_consumer", "joules_by_device", "joules_by_kernel"]), ("perjoule nothing-like-it", []),
     ):
         found = completed(line, folder)
         check(sorted(found) == sorted(expected), f"{line!r}: {found}, expected {expected}")
@@ -72,7 +73,8 @@ def bash_completes_inside_of_sql(folder):
     script = f"""source <("{PROGRAM}" completion bash); COMP_WORDS=(perjoule query "'select * from jou"); COMP_CWORD=2
 _perjoule; printf '%s\\n' "${{COMPREPLY[@]}}" """
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
-    check(done.stdout == "select * from joules\n" and not done.stderr, f"{done}")
+    tables = ["joules", "joules_by_consumer", "joules_by_device", "joules_by_kernel"]
+    check(done.stdout.split("\n") == [f"select * from {t}" for t in tables] + [""] and not done.stderr, f"{done}")
 
 
 def script_passes(shell, folder, *check_command):
@@ -103,7 +105,7 @@ def fish_completes(folder):
     path = script_passes("fish", folder, "fish", "-n")
     for line, expected in (("perjoule si", {"signals", "simulate"}), ("perjoule config ", {"check"}),
                            ("perjoule explain re", {"request"}), ("perjoule simulate x --policies none,al", {"none,all"}),
-                           ("perjoule query x --format ", {"table", "csv", "json"}), ("perjoule top --lim", {"--limit"}),
+                           ("perjoule query x --format ", {"table", "json", "jsonl", "csv", "arrow", "parquet"}), ("perjoule top --lim", {"--limit"}),
                            ("perjoule top --verb", {"--verbose"}), ("perjoule completion z", {"zsh"})):
         done = subprocess.run(["fish", "--no-config", "-c", f'source {path}; complete -C"{line}"'], capture_output=True, text=True,
                               env=dict(os.environ, HOME=str(folder)), check=False)
