@@ -758,38 +758,6 @@ EngineStats EngineImpl::stats() const {
 
 }  // namespace
 
-std::string_view name_of(Outcome outcome) {
-  switch (outcome) {
-    case Outcome::kStored:
-      return "stored";
-    case Outcome::kAlreadyStored:
-      return "already stored";
-    case Outcome::kBusy:
-      return "busy";
-    case Outcome::kNoSpace:
-      return "no space";
-    case Outcome::kRefused:
-      return "refused";
-    case Outcome::kStopped:
-      return "stopped";
-  }
-  return "unknown";
-}
-
-Receipt Engine::store(std::string block, Durability durability) {
-  std::mutex mutex;
-  std::condition_variable answered;
-  std::optional<Receipt> receipt;
-  submit(std::move(block), durability, [&](const Receipt& r) {
-    const std::lock_guard lock(mutex);
-    receipt = r;
-    answered.notify_one();
-  });
-  std::unique_lock lock(mutex);
-  answered.wait(lock, [&] { return receipt.has_value(); });
-  return *receipt;
-}
-
 base::Result<std::unique_ptr<Engine>> Engine::open(base::Env& env, const std::string& directory,
                                                    EngineOptions options) {
   if (directory.empty())
