@@ -1,7 +1,7 @@
 // Mends a damaged store, and says what was lost. plan_repair() only looks; apply_repair() does what the plan
-// says, in an order that leaves a readable store after a crash at any moment: new files first, then the
-// manifest that names them, then the damaged files into STORE/lost+found (nothing is deleted but unfinished
-// temporary files), then a line in STORE/catalog/repairs.jsonl.
+// says, in an order that leaves a readable store after a crash at any moment: new files first, then a line in
+// STORE/catalog/repairs.jsonl, then the manifest that names the files, then the damaged ones into
+// STORE/lost+found (nothing is deleted but unfinished temporary files, and rollups that are made again).
 //   damaged segment     its sound row groups become a new file; the old one is kept in lost+found
 //   damaged log         only if `give_up_log_from` names the place: every block that is whole, before and
 //                       behind it, is sealed into files, and a new log begins
