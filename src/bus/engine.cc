@@ -15,6 +15,7 @@
 #include "base/assert.hpp"
 #include "base/clock.hpp"
 #include "bus/seal.hpp"
+#include "bus/segment_files.hpp"
 #include "bus/source_chains.hpp"
 #include "bus/store_folder.hpp"
 #include "bus/store_lock.hpp"
@@ -22,10 +23,6 @@
 
 namespace perjoule::bus {
 namespace {
-
-bool is_damage(const base::Error& error) {
-  return error.kind == base::ErrorKind::kCorrupt || error.kind == base::ErrorKind::kMissing;
-}
 
 using Lock = std::unique_lock<std::mutex>;
 

@@ -26,8 +26,7 @@ base::Result<std::optional<std::int64_t>> energy_of(base::Env& env, const std::s
     for (const auto v : b.columns[0].ints) sum += v;
     return base::ok_status();
   });
-  const bool damaged = !read.ok() && (read.error().kind == base::ErrorKind::kCorrupt ||
-                                      read.error().kind == base::ErrorKind::kMissing);
+  const bool damaged = !read.ok() && is_damage(read.error());
   if (!read.ok() && !damaged) return read.error();
   const bool known = read.ok() && fits_int64(sum);
   return known ? std::optional(static_cast<std::int64_t>(sum)) : std::nullopt;

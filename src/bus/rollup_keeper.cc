@@ -72,8 +72,7 @@ base::Status RollupKeeper::take_from_file(const SegmentEntry& segment) {
   if (read.ok()) {
     take(segment);
   } else {
-    const bool damaged =
-        read.error().kind == base::ErrorKind::kCorrupt || read.error().kind == base::ErrorKind::kMissing;
+    const bool damaged = is_damage(read.error());
     if (damaged) unreadable_.insert(segment.file);
     forget(table);
   }
@@ -140,8 +139,7 @@ base::Result<bool> RollupKeeper::load_readings(Manifest& manifest) {
     if (e.table != name_of(Table::kSamplesLast)) continue;
     const auto read =
         read_segment(env_, directory_, e, {}, [&](const Batch& b) { return all_.add(b), base::ok_status(); });
-    const bool damaged = !read.ok() && (read.error().kind == base::ErrorKind::kCorrupt ||
-                                        read.error().kind == base::ErrorKind::kMissing);
+    const bool damaged = !read.ok() && is_damage(read.error());
     if (!read.ok() && !damaged) return read.error();
     sound = sound && read.ok();
   }

@@ -12,6 +12,11 @@
 
 namespace perjoule::bus {
 
+// The file is damaged or gone, and will be; not something that passes.
+inline bool is_damage(const base::Error& error) {
+  return error.kind == base::ErrorKind::kCorrupt || error.kind == base::ErrorKind::kMissing;
+}
+
 inline constexpr std::size_t kRollupGroupRows = std::size_t{1} << 18;
 
 // All rows, the named columns (none: all, in the schema's order). Errors: as of StoreReader::scan().

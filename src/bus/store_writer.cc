@@ -56,7 +56,6 @@ class StoreWriter::Impl {
     PJ_TRY(write_manifest());
     for (const auto& table : table_names()) {
       PJ_TRY(env_.create_directories(directory_ + "/" + table));
-      PJ_TRY(remove_segments(env_, directory_ + "/" + table));
     }
     for (const auto& table : all_table_names()) {
       if (env_.exists(directory_ + "/" + table)) PJ_TRY(remove_segments(env_, directory_ + "/" + table));
