@@ -1,10 +1,11 @@
-// Processor time per event that sealing takes, from encoded blocks to row groups in memory, and the bytes of
-// each column.
-//   bus_seal [--events N] [--seed S] [--rounds N] [--threads 1|2] [--columns]
-// The stream of bench/bus/generator.hpp, `joules` and `samples`. With two threads each seals the whole
-// stream: the time per event of each should stay. The least of the rounds counts. Every group of the last
-// round is opened, checked, and its rows and energies compared. Exit status: 0 equal, 1 a difference, 2 for a
-// bad command line.
+// Processor time per event that sealing takes, from encoded blocks to row groups in memory and sums for the
+// rollups, and the bytes of each column.
+//   bus_seal [--events N] [--of M] [--seed S] [--rounds N] [--threads 1|2] [--columns]
+// The stream of bench/bus/generator.hpp, `joules` and `samples`; --of: the first N events of a stream of M.
+// Every round begins with what a writer has that has sealed the stream before. With two threads each seals
+// the whole stream: the time per event of each should stay. The least of the rounds counts. Every group of
+// the last round is opened, checked, and its rows and energies compared. Exit status: 0 equal, 1 a
+// difference, 2 for a bad command line.
 #include <algorithm>
 #include <array>
 #include <cstdio>
@@ -22,6 +23,7 @@
 #include "bus/engine.hpp"
 #include "bus/parquet_reader.hpp"
 #include "bus/parquet_writer.hpp"
+#include "bus/rollup.hpp"
 
 namespace {
 
@@ -31,6 +33,7 @@ namespace bus = perjoule::bus;
 
 struct Options {
   bench::GeneratorOptions stream;
+  std::int64_t of = 0;
   int rounds = 3;
   std::size_t threads = 1;
   bool columns = false;
@@ -43,8 +46,8 @@ struct Blocks {
 };
 
 struct Seconds {
-  double add = 0, batch = 0, encode = 0;
-  double all() const { return add + batch + encode; }
+  double add = 0, batch = 0, sum = 0, encode = 0;
+  double all() const { return add + batch + sum + encode; }
 };
 
 struct Sealed {
@@ -60,11 +63,14 @@ double thread_seconds() {
   return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
 }
 
-Blocks make_blocks(const bench::GeneratorOptions& options) {
-  bench::Generator generator(options);
+Blocks make_blocks(const Options& options) {
+  bench::GeneratorOptions stream = options.stream;
+  stream.events = std::max(stream.events, options.of);
+  bench::Generator generator(stream);
   bench::BlockMaker encoder;
   Blocks out;
-  for (std::int64_t i = 0; i < generator.batches(); ++i) {
+  const std::int64_t batches = (options.stream.events + bench::kBatchEvents - 1) / bench::kBatchEvents;
+  for (std::int64_t i = 0; i < batches; ++i) {
     bench::EventBatch batch;
     generator.fill(i, batch);
     out.joules_rows += batch.joules.size();
@@ -96,7 +102,7 @@ void time_columns(const bus::TableSchema& schema, const bus::Batch& batch, std::
   for (std::size_t i = 0; i < seconds.size(); ++i) seconds[i] += time_of(i, false) - time_of(i, true);
 }
 
-// What seal_blocks does, without the file.
+// What a sealer does, without the file.
 Sealed seal(bus::Table table, const std::vector<std::string>& blocks,
             std::vector<bus::EncodedGroup>* keep = nullptr, std::vector<double>* column_seconds = nullptr) {
   const bus::EngineOptions options;
@@ -108,6 +114,7 @@ Sealed seal(bus::Table table, const std::vector<std::string>& blocks,
   auto& kept = merges[static_cast<std::size_t>(table)];
   if (kept == nullptr) kept = std::make_unique<bus::BlockMerge>(table);
   bus::BlockMerge& merge = *kept;
+  static thread_local bus::RollupLane kept_lane;
   double before = thread_seconds();
   const auto lap = [&](double& sum) {
     const double now = thread_seconds();
@@ -127,6 +134,9 @@ Sealed seal(bus::Table table, const std::vector<std::string>& blocks,
       lap(out.seconds.batch);
       if (column_seconds != nullptr) time_columns(schema, batch, *column_seconds);
       before = thread_seconds();
+      if (table == bus::Table::kJoules) kept_lane.sums.add(batch);
+      if (table == bus::Table::kSamples) kept_lane.readings.add(batch);
+      lap(out.seconds.sum);
       PJ_ASSIGN(auto group, bus::encode_row_group(schema, batch, options.encoding));
       lap(out.seconds.encode);
       out.rows += batch.rows;
@@ -171,9 +181,9 @@ std::vector<Round> run_rounds(const Blocks& blocks, std::size_t threads, int rou
 void print(const char* name, const Sealed& s, const bus::TableSchema& schema,
            const std::vector<double>& seconds) {
   const auto rows = static_cast<double>(s.rows);
-  std::printf("%-8s %6.1f ns/row (add %.1f, sort and gather %.1f, encode %.1f), %.3f bytes/row\n", name,
-              s.seconds.all() / rows * 1e9, s.seconds.add / rows * 1e9, s.seconds.batch / rows * 1e9,
-              s.seconds.encode / rows * 1e9, static_cast<double>(s.bytes) / rows);
+  std::printf("%-8s %6.1f ns/row (add %.1f, sort and gather %.1f, sum %.1f, encode %.1f), %.3f bytes/row\n",
+              name, s.seconds.all() / rows * 1e9, s.seconds.add / rows * 1e9, s.seconds.batch / rows * 1e9,
+              s.seconds.sum / rows * 1e9, s.seconds.encode / rows * 1e9, static_cast<double>(s.bytes) / rows);
   if (seconds.empty()) return;
   for (std::size_t i = 0; i < schema.columns.size(); ++i)
     std::printf("  %-16s %7.2f bits/row %6.2f ns/row\n", std::string(schema.columns[i].name).c_str(),
@@ -218,6 +228,8 @@ bool parse(int argc, char** argv, Options& o) {
     if (!n || *n <= 0) return false;
     if (a == "--events") {
       o.stream.events = *n;
+    } else if (a == "--of") {
+      o.of = *n;
     } else if (a == "--seed") {
       o.stream.seed = static_cast<std::uint64_t>(*n);
     } else if (a == "--rounds") {
@@ -236,10 +248,11 @@ bool parse(int argc, char** argv, Options& o) {
 int main(int argc, char** argv) {
   Options o;
   if (!parse(argc, argv, o)) {
-    std::fprintf(stderr, "bus_seal [--events N] [--seed S] [--rounds N] [--threads N] [--columns]\n");
+    std::fprintf(stderr,
+                 "bus_seal [--events N] [--of M] [--seed S] [--rounds N] [--threads N] [--columns]\n");
     return 2;
   }
-  const Blocks blocks = make_blocks(o.stream);
+  const Blocks blocks = make_blocks(o);
   const auto rounds = run_rounds(blocks, o.threads, o.rounds);
   const Round& best = *std::max_element(
       rounds.begin(), rounds.end(), [](const Round& a, const Round& b) { return a.seconds() < b.seconds(); });

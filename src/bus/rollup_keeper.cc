@@ -86,9 +86,9 @@ bool RollupKeeper::many_readings() const {
 
 bool RollupKeeper::due() const {
   if (empty()) return false;
-  std::size_t sums = 0;
-  for (const auto& lane : lanes_) sums += lane.sums.rows();
-  return joule_rows_ >= options_.rows || sums >= options_.sums || many_readings() ||
+  std::size_t bytes = 0;
+  for (const auto& lane : lanes_) bytes += lane.sums.bytes();
+  return joule_rows_ >= options_.rows || bytes >= options_.bytes || many_readings() ||
          since_first_.elapsed() >= base::Seconds(options_.seconds);
 }
 

@@ -22,9 +22,9 @@
 namespace perjoule::bus {
 
 struct RollupOptions {
-  // Gathered sums are written after so many rows, sums in memory, or seconds.
+  // Gathered sums are written after so many rows, bytes of memory, or seconds.
   std::uint64_t rows = std::uint64_t{16} << 20;
-  std::size_t sums = std::size_t{1} << 20;
+  std::size_t bytes = std::size_t{64} << 20;
   double seconds = 300;
   // A sum stands for so many rows at least, or has a coarser step of time, or is left out; but few sums are
   // never too many.

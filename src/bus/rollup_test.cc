@@ -190,7 +190,7 @@ TEST(Rollup, LeavesOutSumsThatStandForTooFewRows) {
   set.condense(4, 100);
   EXPECT_TRUE(set.has(0));
   EXPECT_FALSE(set.has(2));
-  EXPECT_EQ(set.rows(), set.sums(0).rows() + set.sums(1).rows());
+  EXPECT_EQ(set.sums(2).rows(), 0U);
   other.take(set);
   EXPECT_EQ(other.joule_rows(), 2 * kRows);
   EXPECT_TRUE(other.has(1));
