@@ -128,6 +128,7 @@ std::optional<SegmentFault> ChunkDecoder::run(RowRange wanted, Column& out, std:
 // they say must fit the page index and the body, so that no change of them passes.
 bool ChunkDecoder::open_page(std::int64_t at, std::int64_t bytes, PageHeader& header, std::size_t bit) {
   page_at_ = static_cast<std::size_t>(at);
+  bytes_read_ += static_cast<std::uint64_t>(bytes);
   const std::string_view page = file_.substr(page_at_, static_cast<std::size_t>(bytes));
   std::size_t used = 0;
   if (!read_page_header(page, header, used)) return bad("a page header cannot be read");

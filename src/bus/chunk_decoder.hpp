@@ -39,6 +39,8 @@ class ChunkDecoder {
   void remember_pages(std::atomic<std::uint64_t>* whole) { whole_ = whole; }
   // NULLs of each page that was decoded, by its place in `pages`; -1: not decoded.
   const std::vector<std::int64_t>& nulls_of_pages() const { return nulls_of_; }
+  // Of the pages that were opened, headers included.
+  std::uint64_t bytes_read() const { return bytes_read_; }
 
  private:
   class Inflater;
@@ -72,6 +74,7 @@ class ChunkDecoder {
   std::string_view body_, values_;
   std::string header_, why_;
   std::size_t entries_ = 0;
+  std::uint64_t bytes_read_ = 0;
   std::atomic<std::uint64_t>* whole_ = nullptr;
   std::vector<std::uint32_t> levels_;
   std::vector<std::uint64_t> scratch_;

@@ -256,7 +256,7 @@ base::Result<Batch> ParquetFile::read(std::size_t group, std::span<const std::si
 }
 
 base::Status ParquetFile::read_again(std::size_t group, std::size_t column, RowRange rows, Column& out,
-                                     std::size_t entries) const {
+                                     std::size_t entries, std::uint64_t* bytes) const {
   PJ_CHECK(group < meta_.groups.size() && column < meta_.schema.size());
   const auto& g = meta_.groups[group];
   rows.to = std::min(rows.to, static_cast<std::size_t>(g.rows));
@@ -266,6 +266,7 @@ base::Status ParquetFile::read_again(std::size_t group, std::size_t column, RowR
   ChunkDecoder decoder(file_.bytes, limits_, meta_.schema[column], g.columns[column], pages);
   decoder.remember_pages(&whole_pages_[group * meta_.schema.size() + column]);
   if (const auto f = decoder.run(rows, out, entries)) return error_of(*f);
+  if (bytes != nullptr) *bytes += decoder.bytes_read();
   return base::ok_status();
 }
 

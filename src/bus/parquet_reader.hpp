@@ -69,9 +69,10 @@ class ParquetFile {
   base::Result<Batch> read(std::size_t group, std::span<const std::size_t> columns, RowRange rows = {}) const;
   // One column, into one whose memory is used again. `entries`: the number of texts in its dictionary as an
   // earlier read gave it; the dictionary is then not read. A page's CRC is compared once as long as the file
-  // is open: for readers that ask the same file again and again.
+  // is open: for readers that ask the same file again and again. Adds what the pages take in the file to
+  // `bytes`.
   base::Status read_again(std::size_t group, std::size_t column, RowRange rows, Column& out,
-                          std::size_t entries = SIZE_MAX) const;
+                          std::size_t entries = SIZE_MAX, std::uint64_t* bytes = nullptr) const;
   // The page index of a column chunk: each page's place, first row, NULLs, and bounds where the file states
   // them.
   base::Result<std::vector<PageMeta>> pages(std::size_t group, std::size_t column) const;

@@ -94,9 +94,7 @@ class Timeline {
         if (any) PJ_TRY(add_readings(reader));
       }
     }
-    session_.stats().rows += reader.stats().rows;
-    for (std::size_t c = 0; c < reader.stats().pages.size(); ++c)
-      session_.stats().pages[c] += reader.stats().pages[c];
+    session_.stats().add(reader.stats());
     return base::ok_status();
   }
 

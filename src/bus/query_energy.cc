@@ -464,6 +464,7 @@ class RequestSearch {
     return unit.file != nullptr ? look_in_file(unit) : look_in_block(unit);
   }
   RequestAnswer answer() {
+    session_.stats().add(stats_);
     out_.symbols = std::move(symbols_);
     return std::move(out_);
   }
@@ -475,7 +476,7 @@ class RequestSearch {
     const std::size_t place = places[column_];
     PJ_ASSIGN(const bool perhaps, file.may_contain(unit.group, place, request_));
     if (!perhaps) return base::ok_status();
-    PJ_TRY(file.read_again(unit.group, place, {0, 0}, codes_));
+    PJ_TRY(file.read_again(unit.group, place, {0, 0}, codes_, SIZE_MAX, &stats_.bytes));
     const auto& texts = codes_.dictionary;
     const auto found = std::lower_bound(texts.begin(), texts.end(), request_);
     if (found == texts.end() || *found != request_) return base::ok_status();
@@ -488,7 +489,8 @@ class RequestSearch {
       const auto from = static_cast<std::size_t>(pages[p].first_row);
       const std::size_t to =
           p + 1 < pages.size() ? static_cast<std::size_t>(pages[p + 1].first_row) : unit.rows;
-      PJ_TRY(file.read_again(unit.group, place, {from, to}, codes_, entries));
+      PJ_TRY(file.read_again(unit.group, place, {from, to}, codes_, entries, &stats_.bytes));
+      stats_.rows += to - from;
       select_equal(codes_.codes, code, selected_);
       if (!selected_.empty()) PJ_TRY(read_rows(unit, places, {from, to}));
     }
@@ -513,9 +515,9 @@ class RequestSearch {
     }
     const ColumnSpec& spec = schema_of(Table::kJoules).columns[column];
     if (spec.type != ColumnType::kText || column == column_)
-      return unit.file->read_again(unit.group, place, rows, c);
+      return unit.file->read_again(unit.group, place, rows, c, SIZE_MAX, &stats_.bytes);
     PJ_ASSIGN(const auto map, reader_->map(column));
-    PJ_TRY(unit.file->read_again(unit.group, place, rows, c, map->size() - 1));
+    PJ_TRY(unit.file->read_again(unit.group, place, rows, c, map->size() - 1, &stats_.bytes));
     const auto texts = session_.texts(spec.name);
     c.dictionary.resize(map->size() - 1);
     for (const auto row : selected_) {
@@ -551,6 +553,7 @@ class RequestSearch {
   const std::size_t column_ = schema_of(Table::kJoules).find("request");
   Column codes_;
   std::vector<std::uint32_t> selected_;
+  QueryStats stats_;
   std::shared_ptr<base::SymbolTable> symbols_ = std::make_shared<base::SymbolTable>();
   RequestAnswer out_;
 };

@@ -127,7 +127,8 @@ base::Result<PieceReader::Slot*> PieceReader::load(std::size_t column, std::size
   } else if (places_[column] == kAbsentColumn) {
     slot.column.codes.assign(rows(), kNullCode);
   } else {
-    PJ_TRY(unit_->file->read_again(unit_->group, places_[column], {from_, to_}, slot.column, entries));
+    PJ_TRY(unit_->file->read_again(unit_->group, places_[column], {from_, to_}, slot.column, entries,
+                                   &stats_.bytes));
   }
   if (entries == SIZE_MAX || (unit_->file != nullptr && places_[column] != kAbsentColumn &&
                               unit_->file->meta().groups[unit_->group].columns[places_[column]].nulls == 0))
@@ -162,7 +163,7 @@ base::Status PieceReader::read_names(std::size_t column, Column& out) {
     PJ_ASSIGN(Batch batch, view_->read(std::array{column}));
     out = std::move(batch.columns[0]);
   } else if (places_[column] != kAbsentColumn) {
-    PJ_TRY(unit_->file->read_again(unit_->group, places_[column], {0, 0}, out));
+    PJ_TRY(unit_->file->read_again(unit_->group, places_[column], {0, 0}, out, SIZE_MAX, &stats_.bytes));
   } else {
     out = {};
   }
@@ -296,10 +297,7 @@ base::Status read_units(QuerySession& session, Table table, const std::vector<Un
   ends[0] = run(0);
   if (!ends[0].ok()) taken = units.size();
   for (auto& t : threads) t.join();
-  for (const auto& s : stats) {
-    session.stats().rows += s.rows;
-    for (std::size_t c = 0; c < s.pages.size(); ++c) session.stats().pages[c] += s.pages[c];
-  }
+  for (const auto& s : stats) session.stats().add(s);
   for (auto& end : ends) PJ_TRY(end);
   return base::ok_status();
 }
