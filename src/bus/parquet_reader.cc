@@ -255,8 +255,9 @@ base::Result<Batch> ParquetFile::read(std::size_t group, std::span<const std::si
   return batch;
 }
 
-base::Status ParquetFile::read_again(std::size_t group, std::size_t column, RowRange rows, Column& out,
-                                     std::size_t entries, std::uint64_t* bytes) const {
+template <class Run>
+base::Status ParquetFile::decode(std::size_t group, std::size_t column, RowRange rows, std::uint64_t* bytes,
+                                 Run&& run) const {
   PJ_CHECK(group < meta_.groups.size() && column < meta_.schema.size());
   const auto& g = meta_.groups[group];
   rows.to = std::min(rows.to, static_cast<std::size_t>(g.rows));
@@ -265,9 +266,30 @@ base::Status ParquetFile::read_again(std::size_t group, std::size_t column, RowR
   if (const auto f = read_index(g.columns[column], pages)) return error_of(*f);
   ChunkDecoder decoder(file_.bytes, limits_, meta_.schema[column], g.columns[column], pages);
   decoder.remember_pages(&whole_pages_[group * meta_.schema.size() + column]);
-  if (const auto f = decoder.run(rows, out, entries)) return error_of(*f);
+  if (const std::optional<SegmentFault> f = run(decoder, rows)) return error_of(*f);
   if (bytes != nullptr) *bytes += decoder.bytes_read();
   return base::ok_status();
+}
+
+base::Status ParquetFile::read_again(std::size_t group, std::size_t column, RowRange rows, Column& out,
+                                     std::size_t entries, std::uint64_t* bytes) const {
+  return decode(group, column, rows, bytes,
+                [&](ChunkDecoder& decoder, RowRange range) { return decoder.run(range, out, entries); });
+}
+
+base::Status ParquetFile::select(std::size_t group, std::size_t column, RowRange rows,
+                                 std::span<const std::uint8_t> passes, std::vector<std::uint32_t>& selected,
+                                 std::uint64_t* bytes) const {
+  return decode(group, column, rows, bytes,
+                [&](ChunkDecoder& decoder, RowRange range) { return decoder.select(range, passes, selected); });
+}
+
+base::Status ParquetFile::pick(std::size_t group, std::size_t column, RowRange rows,
+                               std::span<const std::uint32_t> places, std::size_t entries,
+                               std::vector<std::uint32_t>& codes, std::uint64_t* bytes) const {
+  return decode(group, column, rows, bytes, [&](ChunkDecoder& decoder, RowRange range) {
+    return decoder.pick(range, places, entries, codes);
+  });
 }
 
 std::optional<IntBounds> ParquetFile::int_bounds(std::size_t group, std::size_t column) const {

@@ -270,8 +270,7 @@ class Summer {
         PJ_ASSIGN(const bool perhaps, reader.may_hold_text(source_->filters[i], text));
         if (!perhaps) return base::ok_status();
       }
-      PJ_ASSIGN(const auto codes, reader.codes(source_->filters[i]));
-      select(codes, passes_[i], some);
+      PJ_TRY(reader.select(source_->filters[i], passes_[i], some, selected_));
       some = true;
       if (selected_.empty()) return base::ok_status();
     }
@@ -314,13 +313,6 @@ class Summer {
     return base::ok_status();
   }
 
-  void select(std::span<const std::uint32_t> codes, const std::vector<std::uint8_t>& passes, bool narrow) {
-    const auto one = std::find(passes.begin(), passes.end(), 1);
-    if (!narrow && std::find(one + 1, passes.end(), 1) == passes.end())
-      return select_equal(codes, static_cast<std::uint32_t>(one - passes.begin()), selected_);
-    select_rows(codes.size(), narrow, selected_, [&](std::size_t i) { return passes[codes[i]] != 0; });
-  }
-
   base::Status add(PieceReader& reader, bool some) {
     PJ_ASSIGN(auto energy, reader.ints(source_->energy));
     energy = chosen(energy, some, energies_);
@@ -329,19 +321,24 @@ class Summer {
       PJ_ASSIGN(counts, reader.ints(*source_->rows));
       counts = chosen(counts, some, counts_);
     }
-    PJ_ASSIGN(const auto first, reader.codes(source_->dimensions[0]));
+    PJ_ASSIGN(const auto first, codes(reader, 0, some));
     bound_ += bound_of_sum(energy);
     const std::uint32_t* const numbers = maps_[0]->data();
     if (plan_.dimensions[1].texts == nullptr) {
-      add_rows(energy, counts, some, [&](std::size_t i) { return std::uint64_t{numbers[first[i]]}; });
+      add_rows(energy, counts, [&](std::size_t i) { return std::uint64_t{numbers[first[i]]}; });
       return base::ok_status();
     }
-    PJ_ASSIGN(const auto second, reader.codes(source_->dimensions[1]));
+    PJ_ASSIGN(const auto second, codes(reader, 1, some));
     const std::uint32_t* const others = maps_[1]->data();
     const std::uint64_t size = plan_.dimensions[1].size;
-    add_rows(energy, counts, some,
-             [&](std::size_t i) { return numbers[first[i]] * size + others[second[i]]; });
+    add_rows(energy, counts, [&](std::size_t i) { return numbers[first[i]] * size + others[second[i]]; });
     return base::ok_status();
+  }
+
+  // Of the selected rows, where some are.
+  base::Result<std::span<const std::uint32_t>> codes(PieceReader& reader, std::size_t dimension, bool some) const {
+    const std::size_t column = source_->dimensions[dimension];
+    return some ? reader.codes_at(column, selected_) : reader.codes(column);
   }
 
   // The selected values, where some rows are.
@@ -353,25 +350,18 @@ class Summer {
     return memory;
   }
 
-  // `energy` and `counts` of the rows that are selected, where some are; no counts: each row is one.
+  // No counts: each row is one.
   template <class GroupOf>
-  void add_rows(std::span<const std::int64_t> energy, std::span<const std::int64_t> counts, bool some,
-                GroupOf&& group_of) {
+  void add_rows(std::span<const std::int64_t> energy, std::span<const std::int64_t> counts, GroupOf&& group_of) {
     const auto count = [&](std::size_t i) {
       return counts.empty() ? 1 : static_cast<std::uint64_t>(counts[i]);
     };
     if (!flat_) {
-      for (std::size_t i = 0; i < energy.size(); ++i)
-        add_to(sparse_[group_of(some ? selected_[i] : i)], energy[i], count(i));
+      for (std::size_t i = 0; i < energy.size(); ++i) add_to(sparse_[group_of(i)], energy[i], count(i));
       return;
     }
     groups_.resize(energy.size());
-    if (some) {
-      for (std::size_t i = 0; i < energy.size(); ++i)
-        groups_[i] = static_cast<std::uint32_t>(group_of(selected_[i]));
-    } else {
-      for (std::size_t i = 0; i < energy.size(); ++i) groups_[i] = static_cast<std::uint32_t>(group_of(i));
-    }
+    for (std::size_t i = 0; i < energy.size(); ++i) groups_[i] = static_cast<std::uint32_t>(group_of(i));
     // Where rows of a group lie together, its cell is touched once for all of them.
     if (counts.empty() && changes_in(groups_) < energy.size() / 8) return add_runs(energy);
     for (std::size_t i = 0; i < energy.size(); ++i) add_to(cells_[groups_[i]], energy[i], count(i));

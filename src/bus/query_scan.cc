@@ -7,6 +7,7 @@
 #include "base/assert.hpp"
 #include "bus/file_columns.hpp"
 #include "bus/log_layout.hpp"
+#include "bus/query_kernels.hpp"
 
 namespace perjoule::bus {
 namespace {
@@ -148,14 +149,60 @@ base::Result<std::span<const double>> PieceReader::doubles(std::size_t column) {
   return std::span<const double>(slot->column.doubles);
 }
 
+base::Result<std::size_t> PieceReader::texts_in(std::size_t column) {
+  if (slots_[column].has_names) return slots_[column].names.dictionary.size();
+  PJ_ASSIGN(const auto numbers, map(column));
+  return numbers->size() - 1;
+}
+
 base::Result<std::span<const std::uint32_t>> PieceReader::codes(std::size_t column) {
-  std::size_t entries = slots_[column].names.dictionary.size();
-  if (!slots_[column].has_names) {
-    PJ_ASSIGN(const auto numbers, map(column));
-    entries = numbers->size() - 1;
-  }
+  PJ_ASSIGN(const std::size_t entries, texts_in(column));
   PJ_ASSIGN(const Slot* slot, load(column, entries));
   return std::span<const std::uint32_t>(slot->column.codes);
+}
+
+bool PieceReader::is_in_file(std::size_t column) const {
+  return !view_ && places_[column] != kAbsentColumn && slots_[column].loaded != piece_;
+}
+
+base::Status PieceReader::select(std::size_t column, std::span<const std::uint8_t> passes, bool narrow,
+                                 std::vector<std::uint32_t>& selected) {
+  if (!narrow && is_in_file(column)) {
+    ++stats_.pages[column];
+    selected.clear();
+    return unit_->file->select(unit_->group, places_[column], {from_, to_}, passes, selected, &stats_.bytes);
+  }
+  if (narrow) {
+    PJ_ASSIGN(const auto codes, codes_at(column, selected));
+    std::size_t n = 0;
+    for (std::size_t i = 0; i < codes.size(); ++i) {
+      selected[n] = selected[i];
+      n += passes[codes[i]] != 0 ? 1U : 0U;
+    }
+    selected.resize(n);
+    return base::ok_status();
+  }
+  PJ_ASSIGN(const auto codes, this->codes(column));
+  select_rows(codes.size(), false, selected, [&](std::size_t i) { return passes[codes[i]] != 0; });
+  return base::ok_status();
+}
+
+base::Result<std::span<const std::uint32_t>> PieceReader::codes_at(std::size_t column,
+                                                                   std::span<const std::uint32_t> places) {
+  // Of more, a look for each costs more than to unpack all.
+  constexpr std::size_t kFew = 8;
+  Slot& slot = slots_[column];
+  if (places.size() < rows() / kFew && is_in_file(column)) {
+    PJ_ASSIGN(const std::size_t entries, texts_in(column));
+    ++stats_.pages[column];
+    PJ_TRY(unit_->file->pick(unit_->group, places_[column], {from_, to_}, places, entries, slot.some,
+                             &stats_.bytes));
+    return std::span<const std::uint32_t>(slot.some);
+  }
+  PJ_ASSIGN(const auto codes, this->codes(column));
+  slot.some.resize(places.size());
+  for (std::size_t i = 0; i < places.size(); ++i) slot.some[i] = codes[places[i]];
+  return std::span<const std::uint32_t>(slot.some);
 }
 
 base::Status PieceReader::read_names(std::size_t column, Column& out) {
