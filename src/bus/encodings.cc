@@ -73,8 +73,10 @@ bool next_run(ByteReader& in, std::uint64_t count, unsigned width, std::size_t l
   if (count == 0 || count > left) return false;
   std::string_view bytes;
   if (!in.take((width + 7) / 8, bytes)) return false;
+  // Byte by byte in a register: what is written to memory in bytes is slow to be read as a word.
   std::uint32_t value = 0;
-  std::memcpy(&value, bytes.data(), bytes.size());
+  for (std::size_t i = 0; i < bytes.size(); ++i)
+    value |= std::uint32_t{static_cast<std::uint8_t>(bytes[i])} << (8 * i);
   if (width < 32 && value >> width != 0) return false;
   out = {nullptr, value, static_cast<std::size_t>(count)};
   return true;

@@ -187,6 +187,19 @@ base::Status PieceReader::select(std::size_t column, std::span<const std::uint8_
   return base::ok_status();
 }
 
+base::Status PieceReader::select_one(std::size_t column, std::uint32_t code,
+                                     std::vector<std::uint32_t>& selected) {
+  if (!is_in_file(column)) {
+    PJ_ASSIGN(const auto codes, this->codes(column));
+    select_equal(codes, code, selected);
+    return base::ok_status();
+  }
+  PJ_ASSIGN(const std::size_t entries, texts_in(column));
+  one_passes_.assign(entries + 1, 0);
+  one_passes_[code] = 1;
+  return select(column, one_passes_, false, selected);
+}
+
 base::Result<std::span<const std::uint32_t>> PieceReader::codes_at(std::size_t column,
                                                                    std::span<const std::uint32_t> places) {
   // Of more, a look for each costs more than to unpack all.

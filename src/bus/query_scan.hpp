@@ -54,6 +54,8 @@ class PieceReader {
   // are left.
   base::Status select(std::size_t column, std::span<const std::uint8_t> passes, bool narrow,
                       std::vector<std::uint32_t>& selected);
+  // The same of one code.
+  base::Status select_one(std::size_t column, std::uint32_t code, std::vector<std::uint32_t>& selected);
   // The codes of some places, which ascend; lives until the column is read again.
   base::Result<std::span<const std::uint32_t>> codes_at(std::size_t column, std::span<const std::uint32_t> places);
   // The numbers of the unit's dictionary.
@@ -97,6 +99,7 @@ class PieceReader {
   std::optional<BlockView> view_;
   std::vector<std::size_t> places_;
   std::vector<Slot> slots_;
+  std::vector<std::uint8_t> one_passes_;
   std::size_t from_ = 0, to_ = 0, piece_ = 0;
   QueryStats stats_;
 };
