@@ -323,9 +323,15 @@ bool ChunkDecoder::split_values(const PageHeader& header) {
   const auto raw = static_cast<std::size_t>(header.raw_bytes) - levels;
   values_ = body_.substr(levels);
   if (!header.compressed) return values_.size() == raw || bad("a stored page's two sizes differ");
+  kept_page_ = kept_ == nullptr ? nullptr : kept_->find(page_at_);
+  if (kept_page_ != nullptr && kept_page_->size() == raw) {
+    values_ = *kept_page_;
+    return true;
+  }
   char* const room = inflater().room(raw);
   if (!inflate(values_, raw, room)) return false;
   values_ = {room, raw};
+  if (kept_ != nullptr) kept_->keep(page_at_, values_);
   return true;
 }
 

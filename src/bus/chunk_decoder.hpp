@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "bus/columns.hpp"
+#include "bus/inflated_pages.hpp"
 #include "bus/parquet_meta.hpp"
 #include "bus/parquet_reader.hpp"
 
@@ -45,6 +46,8 @@ class ChunkDecoder {
                                    std::vector<std::uint32_t>& codes);
   // Bit i: the CRC of page i fitted before, in the same mapping. Set and looked at by later runs.
   void remember_pages(std::atomic<std::uint64_t>* whole) { whole_ = whole; }
+  // Small pages are inflated once as long as these live.
+  void keep_pages(InflatedPages* kept) { kept_ = kept; }
   // NULLs of each page that was decoded, by its place in `pages`; -1: not decoded.
   const std::vector<std::int64_t>& nulls_of_pages() const { return nulls_of_; }
   // Of the pages that were opened, headers included.
@@ -91,6 +94,8 @@ class ChunkDecoder {
   std::size_t entries_ = 0;
   std::uint64_t bytes_read_ = 0;
   std::atomic<std::uint64_t>* whole_ = nullptr;
+  InflatedPages* kept_ = nullptr;
+  std::shared_ptr<const std::string> kept_page_;  // that values_ looks at
   std::vector<std::uint32_t> levels_;
   std::vector<std::int64_t> nulls_of_;
 };

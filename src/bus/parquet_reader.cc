@@ -160,6 +160,7 @@ std::optional<SegmentFault> ParquetFile::load(const TailHash& tail) {
   if (rows != meta_.rows) return wrong("the row groups' rows do not add up to the file's");
   bloom_is_whole_ = std::make_unique<std::atomic<bool>[]>(meta_.groups.size() * meta_.schema.size());
   whole_pages_ = std::make_unique<std::atomic<std::uint64_t>[]>(meta_.groups.size() * meta_.schema.size());
+  inflated_ = std::make_unique<InflatedPages>();
   return std::nullopt;
 }
 
@@ -266,6 +267,7 @@ base::Status ParquetFile::decode(std::size_t group, std::size_t column, RowRange
   if (const auto f = read_index(g.columns[column], pages)) return error_of(*f);
   ChunkDecoder decoder(file_.bytes, limits_, meta_.schema[column], g.columns[column], pages);
   decoder.remember_pages(&whole_pages_[group * meta_.schema.size() + column]);
+  if (meta_.schema[column].type == ParquetType::kByteArray) decoder.keep_pages(inflated_.get());
   if (const std::optional<SegmentFault> f = run(decoder, rows)) return error_of(*f);
   if (bytes != nullptr) *bytes += decoder.bytes_read();
   return base::ok_status();

@@ -18,6 +18,7 @@
 #include "base/env.hpp"
 #include "base/result.hpp"
 #include "bus/columns.hpp"
+#include "bus/inflated_pages.hpp"
 #include "bus/parquet_meta.hpp"
 
 namespace perjoule::bus {
@@ -129,6 +130,7 @@ class ParquetFile {
   std::unique_ptr<std::atomic<bool>[]> bloom_is_whole_;
   // By group and column: pages whose CRC fitted, one bit each.
   std::unique_ptr<std::atomic<std::uint64_t>[]> whole_pages_;
+  std::unique_ptr<InflatedPages> inflated_;
 };
 
 }  // namespace perjoule::bus
