@@ -37,8 +37,8 @@ class ChunkDecoder {
   // is then not read.
   std::optional<SegmentFault> run(RowRange wanted, Column& out, std::size_t entries = kReadDictionary);
   static constexpr std::size_t kReadDictionary = SIZE_MAX;
-  // Of a text column whose dictionary is known: appends the rows of `wanted`, counted from its first one, whose
-  // code passes. The last of `passes` is for NULL.
+  // Of a text column whose dictionary is known: appends the rows of `wanted`, counted from its first one,
+  // whose code passes. The last of `passes` is for NULL.
   std::optional<SegmentFault> select(RowRange wanted, std::span<const std::uint8_t> passes,
                                      std::vector<std::uint32_t>& selected);
   // The codes of these rows of `wanted`, which ascend; NULL has the code `entries`.
@@ -67,8 +67,8 @@ class ChunkDecoder {
   bool read_page(std::size_t page);
   bool select_in_page(std::size_t page, RowRange wanted, std::span<const std::uint8_t> passes,
                       std::vector<std::uint32_t>& selected);
-  bool pick_in_page(std::size_t page, RowRange wanted, std::span<const std::uint32_t> rows, std::size_t entries,
-                    std::uint32_t* codes);
+  bool pick_in_page(std::size_t page, RowRange wanted, std::span<const std::uint32_t> rows,
+                    std::size_t entries, std::uint32_t* codes);
   bool read_levels(const PageHeader& header);
   bool split_values(const PageHeader& header);
   bool read_values();

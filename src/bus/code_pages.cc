@@ -95,7 +95,8 @@ bool pick_codes(ByteReader& in, unsigned width, std::size_t count, std::span<con
       if (i >= s.count) break;
       if (s.packed != nullptr && unpacked != i / 8) {
         unpacked = i / 8;
-        unpack_stretch(s, width, unpacked * 8, std::min<std::size_t>(8, s.count - unpacked * 8), group.data());
+        unpack_stretch(s, width, unpacked * 8, std::min<std::size_t>(8, s.count - unpacked * 8),
+                       group.data());
       }
       out[next] = s.packed != nullptr ? group[i % 8] : s.value;
       if (out[next] >= limit) return false;

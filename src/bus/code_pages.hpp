@@ -1,6 +1,6 @@
-// Rows of a page of dictionary codes, without making a number of each: a run passes or fails as a whole, and of
-// packed codes only those that are asked for are unpacked. Internal to the bus. Thread rule: pure functions.
-// Ownership: spans of the caller.
+// Rows of a page of dictionary codes, without making a number of each: a run passes or fails as a whole, and
+// of packed codes only those that are asked for are unpacked. Internal to the bus. Thread rule: pure
+// functions. Ownership: spans of the caller.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
-// Inflated pages of one file that are kept for the next question: those of columns in runs (a model, an epoch),
-// which are small and asked for again and again, so that inflating them is most of the work. All files of the
-// process together keep at most kKeptBytes; what came first stays. Internal to the bus. Thread rule: any
-// thread. Ownership: a page that was given out may outlive the object.
+// Inflated pages of one file that are kept for the next question: those of columns in runs (a model, an
+// epoch), which are small and asked for again and again, so that inflating them is most of the work. All
+// files of the process together keep at most kKeptBytes; what came first stays. Internal to the bus. Thread
+// rule: any thread. Ownership: a page that was given out may outlive the object.
 #pragma once
 
 #include <atomic>
@@ -31,7 +31,8 @@ class InflatedPages {
     return found == pages_.end() ? nullptr : found->second;
   }
   void keep(std::size_t at, std::string_view values) {
-    if (values.size() > kLargest || total().load(std::memory_order_relaxed) + values.size() > kKeptBytes) return;
+    if (values.size() > kLargest || total().load(std::memory_order_relaxed) + values.size() > kKeptBytes)
+      return;
     const std::lock_guard lock(mutex_);
     if (!pages_.try_emplace(at, std::make_shared<const std::string>(values)).second) return;
     bytes_ += values.size();

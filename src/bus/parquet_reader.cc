@@ -282,8 +282,9 @@ base::Status ParquetFile::read_again(std::size_t group, std::size_t column, RowR
 base::Status ParquetFile::select(std::size_t group, std::size_t column, RowRange rows,
                                  std::span<const std::uint8_t> passes, std::vector<std::uint32_t>& selected,
                                  std::uint64_t* bytes) const {
-  return decode(group, column, rows, bytes,
-                [&](ChunkDecoder& decoder, RowRange range) { return decoder.select(range, passes, selected); });
+  return decode(group, column, rows, bytes, [&](ChunkDecoder& decoder, RowRange range) {
+    return decoder.select(range, passes, selected);
+  });
 }
 
 base::Status ParquetFile::pick(std::size_t group, std::size_t column, RowRange rows,

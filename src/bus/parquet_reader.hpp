@@ -74,13 +74,15 @@ class ParquetFile {
   // `bytes`.
   base::Status read_again(std::size_t group, std::size_t column, RowRange rows, Column& out,
                           std::size_t entries = SIZE_MAX, std::uint64_t* bytes = nullptr) const;
-  // Two ways to a text column whose dictionary has been read before, for the same readers: the rows of a range
-  // whose code passes, appended as places in the range (the last of `passes` is for NULL); and the codes of
-  // some places, which ascend (NULL: `entries`, the number of its texts).
-  base::Status select(std::size_t group, std::size_t column, RowRange rows, std::span<const std::uint8_t> passes,
-                      std::vector<std::uint32_t>& selected, std::uint64_t* bytes = nullptr) const;
-  base::Status pick(std::size_t group, std::size_t column, RowRange rows, std::span<const std::uint32_t> places,
-                    std::size_t entries, std::vector<std::uint32_t>& codes, std::uint64_t* bytes = nullptr) const;
+  // Two ways to a text column whose dictionary has been read before, for the same readers: the rows of a
+  // range whose code passes, appended as places in the range (the last of `passes` is for NULL); and the
+  // codes of some places, which ascend (NULL: `entries`, the number of its texts).
+  base::Status select(std::size_t group, std::size_t column, RowRange rows,
+                      std::span<const std::uint8_t> passes, std::vector<std::uint32_t>& selected,
+                      std::uint64_t* bytes = nullptr) const;
+  base::Status pick(std::size_t group, std::size_t column, RowRange rows,
+                    std::span<const std::uint32_t> places, std::size_t entries,
+                    std::vector<std::uint32_t>& codes, std::uint64_t* bytes = nullptr) const;
   // The page index of a column chunk: each page's place, first row, NULLs, and bounds where the file states
   // them.
   base::Result<std::vector<PageMeta>> pages(std::size_t group, std::size_t column) const;
@@ -115,7 +117,8 @@ class ParquetFile {
                                          std::string_view& bytes) const;
   // Runs a decoder over the chunk that remembers which pages are whole.
   template <class Run>
-  base::Status decode(std::size_t group, std::size_t column, RowRange rows, std::uint64_t* bytes, Run&& run) const;
+  base::Status decode(std::size_t group, std::size_t column, RowRange rows, std::uint64_t* bytes,
+                      Run&& run) const;
   std::string_view slice(std::int64_t from, std::int32_t bytes) const;
   base::Error error_of(const SegmentFault& fault) const;
 

@@ -336,7 +336,8 @@ class Summer {
   }
 
   // Of the selected rows, where some are.
-  base::Result<std::span<const std::uint32_t>> codes(PieceReader& reader, std::size_t dimension, bool some) const {
+  base::Result<std::span<const std::uint32_t>> codes(PieceReader& reader, std::size_t dimension,
+                                                     bool some) const {
     const std::size_t column = source_->dimensions[dimension];
     return some ? reader.codes_at(column, selected_) : reader.codes(column);
   }
@@ -352,7 +353,8 @@ class Summer {
 
   // No counts: each row is one.
   template <class GroupOf>
-  void add_rows(std::span<const std::int64_t> energy, std::span<const std::int64_t> counts, GroupOf&& group_of) {
+  void add_rows(std::span<const std::int64_t> energy, std::span<const std::int64_t> counts,
+                GroupOf&& group_of) {
     const auto count = [&](std::size_t i) {
       return counts.empty() ? 1 : static_cast<std::uint64_t>(counts[i]);
     };

@@ -50,14 +50,15 @@ class PieceReader {
   // NULL has the code after the last of the dictionary.
   base::Result<std::span<const std::uint32_t>> codes(std::size_t column);
   // `selected` becomes the places of the rows whose code passes (the last of `passes` is for NULL), or keeps
-  // those of its own that do (`narrow`). Less work than codes() where runs pass or fail as a whole or few rows
-  // are left.
+  // those of its own that do (`narrow`). Less work than codes() where runs pass or fail as a whole or few
+  // rows are left.
   base::Status select(std::size_t column, std::span<const std::uint8_t> passes, bool narrow,
                       std::vector<std::uint32_t>& selected);
   // The same of one code.
   base::Status select_one(std::size_t column, std::uint32_t code, std::vector<std::uint32_t>& selected);
   // The codes of some places, which ascend; lives until the column is read again.
-  base::Result<std::span<const std::uint32_t>> codes_at(std::size_t column, std::span<const std::uint32_t> places);
+  base::Result<std::span<const std::uint32_t>> codes_at(std::size_t column,
+                                                        std::span<const std::uint32_t> places);
   // The numbers of the unit's dictionary.
   base::Result<std::shared_ptr<const QuerySession::CodeMap>> map(std::size_t column);
   // The unit's dictionary, of a column whose texts are too many to be kept by number. Lives until begin().

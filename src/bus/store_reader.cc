@@ -164,43 +164,83 @@ Finding finding_of(const base::Error& error, const std::string& directory) {
 
 // Files by name and hash, so that a file that took another's name is another file.
 struct StoreReader::OpenFiles {
+  static std::string key_of(const SegmentEntry& entry) { return entry.file + entry.summary.xxh3_128; }
   std::mutex mutex;
   std::map<std::string, std::shared_ptr<const ParquetFile>> files;
+  std::map<std::string, FileBytes> held;  // of those that nobody has asked for yet
 };
 
-StoreReader::StoreReader(base::Env& env, std::string directory, StoreState state,
-                         std::shared_ptr<OpenFiles> files)
-    : env_(&env), directory_(std::move(directory)), state_(std::move(state)), files_(std::move(files)) {}
+StoreReader::StoreReader(base::Env& env, std::string directory, StoreState state, OpenFiles* known)
+    : env_(&env),
+      directory_(std::move(directory)),
+      state_(std::move(state)),
+      files_(std::make_shared<OpenFiles>()) {
+  if (known == nullptr) return;
+  const std::lock_guard lock(known->mutex);
+  for (const auto& entry : manifest().segments) {
+    const std::string key = OpenFiles::key_of(entry);
+    if (const auto found = known->files.find(key); found != known->files.end()) {
+      files_->files.insert(*found);
+    } else if (const auto held = known->held.find(key); held != known->held.end()) {
+      files_->held.insert(*held);
+    }
+  }
+}
+
+// A writer may remove what this manifest names before it is opened: then the next manifest is read.
+base::Result<StoreReader> StoreReader::take_hold(base::Env& env, const std::string& directory,
+                                                 OpenFiles* known) {
+  constexpr int kTries = 20;
+  for (int i = 0; i < kTries; ++i) {
+    PJ_ASSIGN(auto state, load_state(env, directory));
+    StoreReader store(env, directory, std::move(state), known);
+    if (store.hold_files()) return store;
+    // A file that is missing though the manifest is the store's is damage, for whoever reads it.
+    PJ_ASSIGN(const bool current, store.is_current());
+    if (current) return store;
+  }
+  return base::io_error("open a store", directory, "its files are replaced faster than they can be opened",
+                        "Try again in a moment");
+}
 
 base::Result<StoreReader> StoreReader::open(base::Env& env, const std::string& directory) {
-  PJ_ASSIGN(auto state, load_state(env, directory));
-  return StoreReader(env, directory, std::move(state), std::make_shared<OpenFiles>());
+  return take_hold(env, directory, nullptr);
 }
 
 base::Result<StoreReader> StoreReader::open(base::Env& env, const std::string& directory,
                                             const Snapshot& snapshot) {
   PJ_ASSIGN(auto state, state_of(env, directory, snapshot));
-  return StoreReader(env, directory, std::move(state), std::make_shared<OpenFiles>());
+  StoreReader store(env, directory, std::move(state), nullptr);
+  store.hold_files();
+  return store;
 }
 
-base::Result<StoreReader> StoreReader::reopen() const {
-  PJ_ASSIGN(auto state, load_state(*env_, directory_));
-  return with_files(std::move(state));
-}
+base::Result<StoreReader> StoreReader::reopen() const { return take_hold(*env_, directory_, files_.get()); }
 
 base::Result<StoreReader> StoreReader::reopen(const Snapshot& snapshot) const {
   PJ_ASSIGN(auto state, state_of(*env_, directory_, snapshot));
-  return with_files(std::move(state));
+  StoreReader store(*env_, directory_, std::move(state), files_.get());
+  store.hold_files();
+  return store;
 }
 
-StoreReader StoreReader::with_files(StoreState state) const {
-  auto files = std::make_shared<OpenFiles>();
+// Maps every file that is not open yet: whatever the writer does, it then stays. False: one is not there.
+bool StoreReader::hold_files() const {
+  bool all = true;
   const std::lock_guard lock(files_->mutex);
-  for (const auto& entry : state.manifest.segments) {
-    const auto found = files_->files.find(entry.file + entry.summary.xxh3_128);
-    if (found != files_->files.end()) files->files.insert(*found);
+  for (const auto& entry : manifest().segments) {
+    const std::string key = OpenFiles::key_of(entry);
+    if (files_->files.contains(key) || files_->held.contains(key)) continue;
+    auto opened = env_->open_file(directory_ + "/" + entry.file);
+    if (!opened.ok()) {
+      all = all && opened.error().kind != base::ErrorKind::kMissing;
+      continue;
+    }
+    // What cannot be mapped is told to whoever asks for it.
+    auto bytes = FileBytes::of(std::move(*opened));
+    if (bytes.ok()) files_->held.emplace(key, std::move(*bytes));
   }
-  return StoreReader(*env_, directory_, std::move(state), std::move(files));
+  return all;
 }
 
 base::Result<bool> StoreReader::is_current() const {
@@ -231,21 +271,27 @@ base::Status StoreReader::log_status() const {
 }
 
 base::Result<std::shared_ptr<const ParquetFile>> StoreReader::segment(const SegmentEntry& entry) const {
-  const std::string key = entry.file + entry.summary.xxh3_128;
+  const std::string key = OpenFiles::key_of(entry);
+  std::optional<FileBytes> held;
   {
     const std::lock_guard lock(files_->mutex);
     if (const auto found = files_->files.find(key); found != files_->files.end()) return found->second;
+    if (const auto found = files_->held.find(key); found != files_->held.end()) held = found->second;
   }
-  PJ_ASSIGN(auto file, open_segment(entry));
+  if (!held) {
+    PJ_ASSIGN(auto opened, env_->open_file(directory_ + "/" + entry.file));
+    PJ_ASSIGN(held, FileBytes::of(std::move(opened)));
+  }
+  PJ_ASSIGN(auto file, parse_segment(entry, *held));
   auto kept = std::make_shared<const ParquetFile>(std::move(file));
   const std::lock_guard lock(files_->mutex);
+  files_->held.erase(key);
   return files_->files.try_emplace(key, std::move(kept)).first->second;
 }
 
-base::Result<ParquetFile> StoreReader::open_segment(const SegmentEntry& entry) const {
+base::Result<ParquetFile> StoreReader::parse_segment(const SegmentEntry& entry,
+                                                     const FileBytes& bytes) const {
   const std::string path = directory_ + "/" + entry.file;
-  PJ_ASSIGN(auto opened, env_->open_file(path));
-  PJ_ASSIGN(const auto bytes, FileBytes::of(std::move(opened)));
   const auto& summary = entry.summary;
   // Format 1 has no hash of the footer alone.
   const bool whole = bytes.bytes.size() == summary.bytes &&
