@@ -45,8 +45,7 @@ struct Filter {
 struct Source {
   Table table = Table::kJoules;
   std::vector<Unit> units;
-  std::array<std::size_t, 2> dimensions{};
-  std::vector<std::size_t> filters;
+  std::vector<std::size_t> dimensions, filters;
   std::size_t energy = 0, time = 0;
   std::optional<std::size_t> rows;  // of a rollup: how many rows of joules each one stands for
 };
@@ -54,11 +53,11 @@ struct Source {
 // Everything about a question that does not change while it is answered.
 struct Plan {
   std::vector<Source> sources;
-  std::vector<Dimension> dimensions;  // two; the second may be of size 1 and without a name
+  std::vector<Dimension> dimensions;
   std::vector<Filter> filters;
   std::string rollup;
   std::optional<std::int64_t> lacks_before_ns;
-  std::uint64_t groups() const { return dimensions[0].size * dimensions[1].size; }
+  std::uint64_t groups = 1;  // that there could be
   std::size_t workers(const QuerySession& session) const {
     std::size_t most = 1;
     for (const Source& s : sources) most = std::max(most, workers_of(session, s.units.size()));
@@ -95,9 +94,11 @@ base::Status add_dimensions(QuerySession& session, const EnergyQuery& q, Plan& p
     }
     d.texts = session.texts(name);
     d.size = d.texts->size();
+    if (__builtin_mul_overflow(plan.groups, d.size, &plan.groups))
+      return base::bad_input("group joules", std::to_string(q.by.size()) + " dimensions",
+                             std::string(kTooManyGroups), "Ask for fewer dimensions");
     plan.dimensions.push_back(std::move(d));
   }
-  plan.dimensions.resize(2);
   return base::ok_status();
 }
 
@@ -147,7 +148,7 @@ Source source_of(Table table, const EnergyQuery& q, std::string_view time) {
   s.table = table;
   s.energy = schema.find("energy_uj");
   s.time = schema.find(time);
-  for (std::size_t d = 0; d < q.by.size(); ++d) s.dimensions[d] = schema.find(column_name(q.by[d]));
+  for (const auto& name : q.by) s.dimensions.push_back(schema.find(column_name(name)));
   for (const auto& f : q.is) s.filters.push_back(schema.find(f.column));
   for (const auto& f : q.between) s.filters.push_back(schema.find(f.column));
   if (table != Table::kJoules) s.rows = schema.find("rows");
@@ -209,9 +210,9 @@ base::Status add_sums(QuerySession& session, const EnergyQuery& q, const RollupS
 }
 
 base::Result<Plan> plan_of(QuerySession& session, const EnergyQuery& q) {
-  if (q.by.empty() || q.by.size() > 2)
+  if (q.by.empty() || q.by.size() > kMostDimensions)
     return base::bad_input("group joules", std::to_string(q.by.size()) + " dimensions",
-                           "one or two are possible");
+                           "one to " + std::to_string(kMostDimensions) + " are possible");
   const std::vector<std::string> columns = columns_of(q);
   for (const auto& name : columns) PJ_TRY(check_dimension(name));
   Plan plan;
@@ -241,8 +242,9 @@ struct Cell {
 template <class Sum>
 class Summer {
  public:
-  explicit Summer(const Plan& plan) : plan_(plan), flat_(plan.groups() <= kFlatGroups) {
-    if (flat_) cells_.resize(plan.groups());
+  explicit Summer(const Plan& plan)
+      : plan_(plan), flat_(plan.groups <= kFlatGroups), maps_(plan.dimensions.size()) {
+    if (flat_) cells_.resize(plan.groups);
   }
 
   // False: no row of the unit is asked for.
@@ -257,7 +259,7 @@ class Summer {
                      [&](auto number) { return f.passes[number]; });
       if (std::find(passes_[i].begin(), passes_[i].end(), 1) == passes_[i].end()) return false;
     }
-    for (std::size_t d = 0; d < 2; ++d) PJ_TRY(begin_dimension(reader, d));
+    for (std::size_t d = 0; d < maps_.size(); ++d) PJ_TRY(begin_dimension(reader, d));
     return true;
   }
 
@@ -304,7 +306,6 @@ class Summer {
  private:
   base::Status begin_dimension(PieceReader& reader, std::size_t d) {
     const Dimension& dimension = plan_.dimensions[d];
-    if (dimension.texts == nullptr) return base::ok_status();
     PJ_ASSIGN(maps_[d], reader.map(source_->dimensions[d]));
     if (dimension.other.empty()) return base::ok_status();
     auto own = std::make_shared<QuerySession::CodeMap>(*maps_[d]);
@@ -321,17 +322,33 @@ class Summer {
       PJ_ASSIGN(counts, reader.ints(*source_->rows));
       counts = chosen(counts, some, counts_);
     }
-    PJ_ASSIGN(const auto first, codes(reader, 0, some));
     bound_ += bound_of_sum(energy);
-    const std::uint32_t* const numbers = maps_[0]->data();
-    if (plan_.dimensions[1].texts == nullptr) {
-      add_rows(energy, counts, [&](std::size_t i) { return std::uint64_t{numbers[first[i]]}; });
-      return base::ok_status();
+    if (flat_) {
+      PJ_TRY(find_groups(reader, some, energy.size(), flat_groups_));
+      if (changes_in(flat_groups_) >= energy.size() / 8) return add_rows(energy, counts), base::ok_status();
+      add_runs(flat_groups_, energy, counts, [this](std::uint64_t g) -> Cell<Sum>& { return cells_[g]; });
+    } else {
+      PJ_TRY(find_groups(reader, some, energy.size(), sparse_groups_));
+      add_runs(sparse_groups_, energy, counts, [this](std::uint64_t g) -> Cell<Sum>& { return sparse_[g]; });
     }
-    PJ_ASSIGN(const auto second, codes(reader, 1, some));
-    const std::uint32_t* const others = maps_[1]->data();
-    const std::uint64_t size = plan_.dimensions[1].size;
-    add_rows(energy, counts, [&](std::size_t i) { return numbers[first[i]] * size + others[second[i]]; });
+    return base::ok_status();
+  }
+
+  // Of each row the number of its group, one dimension after the other.
+  template <class Group>
+  base::Status find_groups(PieceReader& reader, bool some, std::size_t rows,
+                           std::vector<Group>& groups) const {
+    groups.resize(rows);
+    for (std::size_t d = 0; d < maps_.size(); ++d) {
+      PJ_ASSIGN(const auto column, codes(reader, d, some));
+      const std::uint32_t* const numbers = maps_[d]->data();
+      if (d == 0) {
+        for (std::size_t i = 0; i < rows; ++i) groups[i] = numbers[column[i]];
+        continue;
+      }
+      const auto size = static_cast<Group>(plan_.dimensions[d].size);
+      for (std::size_t i = 0; i < rows; ++i) groups[i] = groups[i] * size + numbers[column[i]];
+    }
     return base::ok_status();
   }
 
@@ -352,30 +369,25 @@ class Summer {
   }
 
   // No counts: each row is one.
-  template <class GroupOf>
-  void add_rows(std::span<const std::int64_t> energy, std::span<const std::int64_t> counts,
-                GroupOf&& group_of) {
-    const auto count = [&](std::size_t i) {
-      return counts.empty() ? 1 : static_cast<std::uint64_t>(counts[i]);
-    };
-    if (!flat_) {
-      for (std::size_t i = 0; i < energy.size(); ++i) add_to(sparse_[group_of(i)], energy[i], count(i));
-      return;
-    }
-    groups_.resize(energy.size());
-    for (std::size_t i = 0; i < energy.size(); ++i) groups_[i] = static_cast<std::uint32_t>(group_of(i));
-    // Where rows of a group lie together, its cell is touched once for all of them.
-    if (counts.empty() && changes_in(groups_) < energy.size() / 8) return add_runs(energy);
-    for (std::size_t i = 0; i < energy.size(); ++i) add_to(cells_[groups_[i]], energy[i], count(i));
+  void add_rows(std::span<const std::int64_t> energy, std::span<const std::int64_t> counts) {
+    for (std::size_t i = 0; i < energy.size(); ++i)
+      add_to(cells_[flat_groups_[i]], energy[i], counts.empty() ? 1 : static_cast<std::uint64_t>(counts[i]));
   }
 
-  void add_runs(std::span<const std::int64_t> energy) {
+  // Where rows of a group lie together, its cell is touched once for all of them.
+  template <class Group, class CellOf>
+  static void add_runs(const std::vector<Group>& groups, std::span<const std::int64_t> energy,
+                       std::span<const std::int64_t> counts, CellOf&& cell_of) {
     for (std::size_t i = 0; i < energy.size();) {
       const std::size_t from = i;
-      const std::uint32_t group = groups_[i];
+      const Group group = groups[i];
       Sum sum = 0;
-      for (; i < energy.size() && groups_[i] == group; ++i) add_wrapping(sum, static_cast<Sum>(energy[i]));
-      add_to(cells_[group], sum, i - from);
+      std::uint64_t rows = 0;
+      for (; i < energy.size() && groups[i] == group; ++i) {
+        add_wrapping(sum, static_cast<Sum>(energy[i]));
+        if (!counts.empty()) rows += static_cast<std::uint64_t>(counts[i]);
+      }
+      add_to(cell_of(group), sum, counts.empty() ? i - from : rows);
     }
   }
 
@@ -391,9 +403,10 @@ class Summer {
   const Source* source_ = nullptr;  // of the unit being read
   std::vector<Cell<Sum>> cells_;
   std::unordered_map<std::uint64_t, Cell<Sum>> sparse_;
-  std::array<std::shared_ptr<const QuerySession::CodeMap>, 2> maps_;
+  std::vector<std::shared_ptr<const QuerySession::CodeMap>> maps_;  // by dimension
   std::vector<std::vector<std::uint8_t>> passes_;
-  std::vector<std::uint32_t> selected_, groups_;
+  std::vector<std::uint32_t> selected_, flat_groups_;
+  std::vector<std::uint64_t> sparse_groups_;
   std::vector<std::int64_t> energies_, counts_;
   WideInt bound_ = 0;
 };
@@ -416,19 +429,19 @@ base::Result<EnergyAnswer> answer_of(const Plan& plan, const Summer<Sum>& sums, 
   EnergyAnswer out;
   out.rollup = plan.rollup;
   out.lacks_before_ns = plan.lacks_before_ns;
-  std::array<std::vector<std::string_view>, 2> names;
-  for (std::size_t d = 0; d < 2; ++d) {
-    if (plan.dimensions[d].texts == nullptr) continue;
-    names[d] = plan.dimensions[d].texts->all();
-    out.texts.push_back(plan.dimensions[d].texts);
+  std::vector<std::vector<std::string_view>> names;
+  for (const Dimension& d : plan.dimensions) {
+    names.push_back(d.texts->all());
+    out.texts.push_back(d.texts);
   }
   bool fits = true;
-  const std::uint64_t size = plan.dimensions[1].size;
   sums.each([&](std::uint64_t g, const Cell<Sum>& cell) {
     fits = fits && fits_int64(cell.energy);
-    EnergyGroup group{{names[0][g / size], {}}, static_cast<std::int64_t>(cell.energy), cell.rows};
-    if (!names[1].empty()) group.keys[1] = names[1][g % size];
-    out.groups.push_back(group);
+    EnergyGroup& group = out.groups.emplace_back();
+    group.energy_uj = static_cast<std::int64_t>(cell.energy);
+    group.rows = cell.rows;
+    for (std::size_t d = names.size(); d-- > 0; g /= plan.dimensions[d].size)
+      group.keys[d] = names[d][g % plan.dimensions[d].size];
   });
   if (!fits)
     return base::bad_input("group joules", {}, "a sum is beyond 64 bits", "Ask for a shorter window");
@@ -558,6 +571,16 @@ base::Result<EnergyAnswer> energy_by(QuerySession& session, const EnergyQuery& q
   if (fits_int64(sums.bound())) return answer_of(plan, sums, query.limit);
   PJ_ASSIGN(const auto wide, sum_all<WideInt>(session, plan));
   return answer_of(plan, wide, query.limit);
+}
+
+std::optional<std::int64_t> lacks_before(const Manifest& manifest, Table table, const TimeWindow& window) {
+  const std::string name(schema_of(table).name);
+  const auto mark = manifest.tables.find(name);
+  if (mark == manifest.tables.end() || window.from_ns >= mark->second.kept_from_ns) return std::nullopt;
+  const bool any = std::any_of(manifest.dropped.begin(), manifest.dropped.end(), [&](const DroppedRows& d) {
+    return d.table == name && window.overlaps(d.first_ns, d.last_ns);
+  });
+  return any ? std::optional(mark->second.kept_from_ns) : std::nullopt;
 }
 
 base::Result<EnergyAnswer> heat_map(QuerySession& session, TimeWindow window) {

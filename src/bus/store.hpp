@@ -79,12 +79,20 @@ struct TimeWindow {
   }
 };
 
+// A text column that has this text.
+struct TextIs {
+  std::string column, text;
+};
+
 struct ScanRequest {
   Table table = Table::kJoules;
   std::vector<std::string> columns;  // empty: all, in the schema's order
   TimeWindow window;                 // compared with the table's time column
   // Only the files for which it says so, and no tail.
   std::function<bool(const SegmentEntry&)> only = {};
+  // Row groups without this text in this column are passed over: a look at bounds, Bloom filter and
+  // dictionary instead of all their rows. Other rows of the groups that have it come too.
+  std::optional<TextIs> with = {};
 };
 
 // Something an auditor must know about a store's file.

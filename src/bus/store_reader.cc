@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <functional>
 #include <iterator>
@@ -84,10 +85,11 @@ class SegmentScan {
     time_ = places_[schema.time_column];
   }
 
-  base::Status run(const StoreReader::BatchCallback& on_batch,
-                   const std::function<bool(std::size_t)>& leaves_out) const {
+  using LeavesOut = std::function<base::Result<bool>(std::size_t group)>;
+  base::Status run(const StoreReader::BatchCallback& on_batch, const LeavesOut& leaves_out) const {
     for (std::size_t g = 0; g < file_.groups(); ++g) {
-      if (leaves_out(g)) continue;
+      PJ_ASSIGN(const bool left_out, leaves_out(g));
+      if (left_out) continue;
       const auto bounds = file_.int_bounds(g, time_);
       if (bounds.has_value() && !window_.overlaps(bounds->first, bounds->second)) continue;
       const bool whole = bounds.has_value() && holds_all(window_, *bounds);
@@ -146,6 +148,17 @@ class SegmentScan {
   const TimeWindow& window_;
   std::size_t time_ = 0;
 };
+
+// Whether a row group may have rows with the text.
+base::Result<bool> may_have(const ParquetFile& file, std::size_t group, std::size_t place,
+                            std::string_view text) {
+  if (place == kAbsentColumn) return false;
+  PJ_ASSIGN(const bool perhaps, file.may_contain(group, place, text));
+  if (!perhaps) return false;
+  PJ_ASSIGN(const Batch names, file.read(group, std::array{place}, {0, 0}));
+  const auto& texts = names.columns[0].dictionary;
+  return std::binary_search(texts.begin(), texts.end(), text);
+}
 
 // A finding of an error whose place is "STORE/file: byte N".
 Finding finding_of(const base::Error& error, const std::string& directory) {
@@ -308,6 +321,10 @@ base::Result<ParquetFile> StoreReader::parse_segment(const SegmentEntry& entry,
 base::Status StoreReader::scan(const ScanRequest& request, const BatchCallback& on_batch) const {
   const TableSchema& schema = schema_of(request.table);
   PJ_ASSIGN(const auto columns, columns_of(request, schema));
+  const std::size_t with = request.with ? schema.find(request.with->column) : 0;
+  if (with == schema.columns.size() || (request.with && schema.columns[with].type != ColumnType::kText))
+    return base::bad_input("scan a table", std::string(schema.name),
+                           "it has no text column '" + request.with->column + "'");
   for (const auto& entry : manifest().segments) {
     const auto& time = entry.summary.time;
     if (entry.table != schema.name || (request.only && !request.only(entry)) || !time.known ||
@@ -315,9 +332,14 @@ base::Status StoreReader::scan(const ScanRequest& request, const BatchCallback& 
       continue;
     if (left_out_->files.contains(entry.file)) continue;
     PJ_ASSIGN(const auto file, segment(entry));
-    PJ_TRY(SegmentScan(*file, schema, columns, request.window).run(on_batch, [&](std::size_t group) {
-      return leaves_out(entry, group);
-    }));
+    const auto left_out = [&](std::size_t group) -> base::Result<bool> {
+      if (leaves_out(entry, group)) return true;
+      if (!request.with) return false;
+      const std::size_t place = places_of(schema, file->format_version())[with];
+      PJ_ASSIGN(const bool perhaps, may_have(*file, group, place, request.with->text));
+      return !perhaps;
+    };
+    PJ_TRY(SegmentScan(*file, schema, columns, request.window).run(on_batch, left_out));
   }
   PJ_TRY(log_status());
   return request.only ? base::ok_status() : scan_tail(request, columns, on_batch);
