@@ -348,6 +348,11 @@ base::Result<bool> ParquetFile::may_contain(std::size_t group, std::size_t colum
   return BloomView::of(bytes)->may_contain(text);
 }
 
+bool ParquetFile::has_unread_bloom(std::size_t group, std::size_t column) const {
+  return meta_.groups[group].columns[column].bloom_at >= 0 &&
+         !bloom_is_whole_[group * meta_.schema.size() + column].load(std::memory_order_relaxed);
+}
+
 std::optional<SegmentFault> ParquetFile::check() const {
   for (std::size_t g = 0; g < meta_.groups.size(); ++g) {
     if (auto f = check(g)) return f;

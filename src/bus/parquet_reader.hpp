@@ -94,6 +94,8 @@ class ParquetFile {
   // False: the text is certainly not in this row group's column, by bounds and Bloom filter. kCorrupt for a
   // Bloom filter that does not match its hash.
   base::Result<bool> may_contain(std::size_t group, std::size_t column, std::string_view text) const;
+  // Whether its Bloom filter is still to be read.
+  bool has_unread_bloom(std::size_t group, std::size_t column) const;
   // Decodes everything and compares statistics' counts, page index and Bloom filters; the first fault found.
   std::optional<SegmentFault> check() const;
   // The same of one row group.

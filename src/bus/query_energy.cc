@@ -563,6 +563,22 @@ class RequestSearch {
   RequestAnswer out_;
 };
 
+// Those that nobody has asked yet lie far apart in the files.
+base::Status read_blooms(const std::vector<Unit>& units, std::string_view request) {
+  const TableSchema& schema = schema_of(Table::kJoules);
+  std::vector<std::pair<const Unit*, std::size_t>> unread;
+  for (const Unit& unit : units) {
+    if (unit.file == nullptr) continue;
+    const std::size_t place = places_of(schema, unit.file->format_version())[schema.find("request")];
+    if (unit.file->has_unread_bloom(unit.group, place)) unread.emplace_back(&unit, place);
+  }
+  return wait_together(unread.size(), [&](std::size_t i) -> base::Status {
+    const auto& [unit, place] = unread[i];
+    const auto perhaps = unit->file->may_contain(unit->group, place, request);
+    return perhaps.ok() ? base::ok_status() : base::Status(perhaps.error());
+  });
+}
+
 }  // namespace
 
 base::Result<EnergyAnswer> energy_by(QuerySession& session, const EnergyQuery& query) {
@@ -603,6 +619,7 @@ base::Result<EnergyAnswer> top_kernels(QuerySession& session, const std::string&
 
 base::Result<RequestAnswer> request_rows(QuerySession& session, std::string_view request) {
   PJ_ASSIGN(const auto units, units_of(session, Table::kJoules, schema_of(Table::kJoules).time_column, {}));
+  PJ_TRY(read_blooms(units, request));
   RequestSearch search(session, request);
   for (const Unit& unit : units) PJ_TRY(search.look(unit));
   return search.answer();

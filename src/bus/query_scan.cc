@@ -14,11 +14,34 @@ namespace {
 
 constexpr std::size_t kPieceRows = 65'536;
 
+// Reads of a disk that wait beside one another.
+constexpr std::size_t kWaiting = 8;
+// Fewer are not worth a thread.
+constexpr std::size_t kFewWaits = 4;
+
 bool may_hold(const TimeWindow& w, const IntBounds& b) {
   return b.second >= w.from_ns && (b.first < w.to_ns || w.holds(b.first));
 }
 
 }  // namespace
+
+base::Status wait_together(std::size_t n, const std::function<base::Status(std::size_t i)>& work) {
+  std::atomic<std::size_t> taken{0};
+  const auto run = [&]() -> base::Status {
+    for (std::size_t i = taken++; i < n; i = taken++) {
+      if (base::Status done = work(i); !done.ok()) return taken = n, done;
+    }
+    return base::ok_status();
+  };
+  const std::size_t workers = n <= kFewWaits ? 1 : std::min(n / 2, kWaiting);
+  std::vector<base::Status> ends(workers, base::ok_status());
+  std::vector<std::thread> threads;
+  for (std::size_t w = 1; w < workers; ++w) threads.emplace_back([&, w] { ends[w] = run(); });
+  ends[0] = run();
+  for (auto& t : threads) t.join();
+  for (auto& end : ends) PJ_TRY(end);
+  return base::ok_status();
+}
 
 base::Result<std::vector<Unit>> units_of(QuerySession& session, Table table, std::size_t time_column,
                                          const TimeWindow& window) {
@@ -43,10 +66,21 @@ base::Status add_units(QuerySession& session, Table table, std::size_t time_colu
     ++(unit.windows.empty() ? stats.pruned_units : stats.units);
     if (!unit.windows.empty()) units.push_back(std::move(unit));
   };
+  std::vector<std::pair<const SegmentEntry*, std::vector<TimeWindow>>> asked;
   for (const auto& entry : store.manifest().segments) {
     if (entry.table != schema.name || store.leaves_out_all_of(entry)) continue;
-    const auto windows = windows_of(&entry);
-    if (windows.empty()) continue;
+    if (auto windows = windows_of(&entry); !windows.empty()) asked.emplace_back(&entry, std::move(windows));
+  }
+  std::vector<const SegmentEntry*> unread;
+  for (const auto& [entry, windows] : asked) {
+    if (!store.has_read(*entry)) unread.push_back(entry);
+  }
+  PJ_TRY(wait_together(unread.size(), [&](std::size_t i) -> base::Status {
+    const auto file = store.segment(*unread[i]);
+    return file.ok() ? base::ok_status() : base::Status(file.error());
+  }));
+  for (const auto& [place_of_entry, windows] : asked) {
+    const SegmentEntry& entry = *place_of_entry;
     PJ_ASSIGN(const auto file, store.segment(entry));
     const std::size_t place = places_of(schema, file->format_version())[time_column];
     for (std::size_t g = 0; g < file->groups(); ++g) {
@@ -316,18 +350,21 @@ std::size_t workers_of(const QuerySession& session, std::size_t units) {
 
 base::Status learn_texts(QuerySession& session, Table table, const std::vector<Unit>& units,
                          std::span<const std::size_t> columns) {
-  const auto lent = PieceReader::lend(session, table);
-  PieceReader& reader = *lent;
+  std::vector<const Unit*> unknown;
   for (const Unit& unit : units) {
-    bool known = true;
     const void* owner =
         unit.file != nullptr ? static_cast<const void*>(unit.file.get()) : unit.block.bytes.get();
-    for (const auto c : columns) known = known && session.find_map({owner, unit.group, c}) != nullptr;
-    if (known) continue;
-    PJ_TRY(reader.begin(unit));
-    for (const auto c : columns) PJ_TRY(reader.map(c));
+    const bool known = std::all_of(columns.begin(), columns.end(), [&](std::size_t c) {
+      return session.find_map({owner, unit.group, c}) != nullptr;
+    });
+    if (!known) unknown.push_back(&unit);
   }
-  return base::ok_status();
+  return wait_together(unknown.size(), [&](std::size_t i) -> base::Status {
+    const auto reader = PieceReader::lend(session, table);
+    PJ_TRY(reader->begin(*unknown[i]));
+    for (const auto c : columns) PJ_TRY(reader->map(c));
+    return base::ok_status();
+  });
 }
 
 base::Status read_units(QuerySession& session, Table table, const std::vector<Unit>& units,

@@ -22,6 +22,10 @@ struct Unit {
   std::vector<TimeWindow> windows;  // of the time column: which rows are asked for. One, or two apart
 };
 
+// work(i) for i < n from several threads, which mostly wait for the disk: more than a question has to reckon
+// with. The first error.
+base::Status wait_together(std::size_t n, const std::function<base::Status(std::size_t i)>& work);
+
 // All units of a table that may hold rows in the window of an int64 column. Error: of a damaged log or file.
 base::Result<std::vector<Unit>> units_of(QuerySession& session, Table table, std::size_t time_column,
                                          const TimeWindow& window);

@@ -143,6 +143,7 @@ class StoreReader {
   base::Status log_status() const;
   // The file, its footer read at the first call and kept.
   base::Result<std::shared_ptr<const ParquetFile>> segment(const SegmentEntry& entry) const;
+  bool has_read(const SegmentEntry& entry) const;
 
   // Calls `on_batch` for every row group and every block of the tail that has rows in the window, in the
   // order of writing; other rows are left out. Stops at the first error, of the callback or its own

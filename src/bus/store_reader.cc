@@ -302,6 +302,11 @@ base::Result<std::shared_ptr<const ParquetFile>> StoreReader::segment(const Segm
   return files_->files.try_emplace(key, std::move(kept)).first->second;
 }
 
+bool StoreReader::has_read(const SegmentEntry& entry) const {
+  const std::lock_guard lock(files_->mutex);
+  return files_->files.contains(OpenFiles::key_of(entry));
+}
+
 base::Result<ParquetFile> StoreReader::parse_segment(const SegmentEntry& entry,
                                                      const FileBytes& bytes) const {
   const std::string path = directory_ + "/" + entry.file;
