@@ -39,20 +39,6 @@ double cpu_ms() {
   return ms(used.ru_utime) + ms(used.ru_stime);
 }
 
-base::Status make_store(const Options& o) {
-  if (std::filesystem::exists(o.directory + "/catalog/manifest.json")) return base::ok_status();
-  std::filesystem::create_directories(o.directory);
-  PJ_ASSIGN(const auto peer, bench::make_perjoule({}));
-  PJ_TRY(peer->open(o.directory));
-  bench::Generator generator(o.stream);
-  bench::EventBatch batch;
-  for (std::int64_t i = 0; i < generator.batches(); ++i) {
-    generator.fill(i, batch);
-    PJ_TRY(peer->append(batch));
-  }
-  return peer->finish();
-}
-
 // Pages read by column of the table that was asked last.
 std::string pages_text(const bus::QueryStats& stats) {
   std::string out;
@@ -93,7 +79,7 @@ base::Result<bool> measure(const Options& o, bus::QuerySession& session, bench::
 }
 
 base::Result<bool> run(const Options& o) {
-  PJ_TRY(make_store(o));
+  PJ_TRY(bench::make_perjoule_store(o.stream, o.directory));
   const auto params = bench::choose_params(o.stream);
   const auto ids = bench::all_queries();
   std::vector<bench::Answer> expected;

@@ -53,7 +53,7 @@ std::string BlockMaker::joules(const EventBatch& batch) {
     row.consumer.phase = phases_[a.phase[i]];
     joules_->append(row);
   }
-  return finish(*joules_, bus::Table::kJoules, "generator/joules", batch.seq);
+  return finish(*joules_, bus::Table::kJoules, name_ + "/joules", batch.seq);
 }
 
 std::string BlockMaker::samples(const EventBatch& batch) {
@@ -69,7 +69,7 @@ std::string BlockMaker::samples(const EventBatch& batch) {
     row.value = s.value[i];
     samples_->append(row);
   }
-  return finish(*samples_, bus::Table::kSamples, "generator/samples", batch.seq);
+  return finish(*samples_, bus::Table::kSamples, name_ + "/samples", batch.seq);
 }
 
 std::string BlockMaker::finish(bus::TableBuilder& builder, bus::Table table, std::string_view source,

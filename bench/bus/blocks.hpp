@@ -14,7 +14,8 @@ namespace perjoule::bench {
 
 class BlockMaker {
  public:
-  BlockMaker() { renew(); }
+  // The sources are NAME/joules and NAME/samples.
+  explicit BlockMaker(std::string name = "generator") : name_(std::move(name)) { renew(); }
 
   // The batch's joules and its samples; empty for none. One source each, numbered by batch.
   std::pair<std::string, std::string> encode(const EventBatch& batch);
@@ -26,6 +27,7 @@ class BlockMaker {
   static std::string finish(bus::TableBuilder& builder, bus::Table table, std::string_view source,
                             std::uint64_t seq);
 
+  const std::string name_;
   std::unique_ptr<base::SymbolTable> symbols_;
   std::unique_ptr<bus::TableBuilder> joules_, samples_;
   std::vector<base::Symbol> devices_, tenants_, models_, epochs_, kernels_, phases_, signals_, requests_;

@@ -10,6 +10,7 @@
 #include "answers/answer_format.hpp"
 #include "answers/store_view.hpp"
 #include "base/text.hpp"
+#include "bus/queries.hpp"
 
 namespace perjoule::answers {
 namespace {
@@ -87,6 +88,7 @@ class Explainer {
   base::Status gather_batch(const Batch& b, const ConsumerFilter& filter,
                             std::map<LineKey, EnergyLine>& lines);
   void keep_lines(std::map<LineKey, EnergyLine>& lines);
+  base::Status note_dropped_rows(const ConsumerFilter& filter, TimeWindow window);
   base::Status gather_meters();
   base::Status check_meters();
   base::Status gather_samples(const std::vector<std::string>& devices);
@@ -130,7 +132,7 @@ base::Status Explainer::find_row(Table table, const std::string& column, F&& fou
     found(b, static_cast<std::size_t>(row - c.codes.begin()));
     return base::ok_status();
   };
-  PJ_TRY(store_.scan({table, {}, {}}, on_batch));
+  PJ_TRY(store_.scan({table, {}, {}, {}, bus::TextIs{column, out_.id}}, on_batch));
   return seen ? base::ok_status() : base::Status(unknown(table, column));
 }
 
@@ -166,8 +168,28 @@ base::Status Explainer::gather(const ConsumerFilter& filter, TimeWindow window) 
   columns.push_back(filter.column);
   std::map<LineKey, EnergyLine> lines;
   const auto on_batch = [&](const Batch& b) { return gather_batch(b, filter, lines); };
-  PJ_TRY(store_.scan({Table::kJoules, columns, window}, on_batch));
+  PJ_TRY(
+      store_.scan({Table::kJoules, columns, window, {}, bus::TextIs{filter.column, filter.value}}, on_batch));
   keep_lines(lines);
+  return note_dropped_rows(filter, window);
+}
+
+// Rows that have been dropped for their age are in none of the lines; sums may still know what they used.
+base::Status Explainer::note_dropped_rows(const ConsumerFilter& filter, TimeWindow window) {
+  const auto kept_from = bus::lacks_before(store_.manifest(), Table::kJoules, window);
+  if (!kept_from) return base::ok_status();
+  std::string note = "Rows of joules before " + time_text(*kept_from) +
+                     " have been dropped for their age: all figures here are of what is left.";
+  bus::QuerySession session{bus::StoreReader(store_)};
+  bus::EnergyQuery query;
+  query.by = {filter.column};
+  query.is = {{filter.column, filter.value}};
+  query.window = window;
+  PJ_ASSIGN(const auto all, bus::energy_by(session, query));
+  if (!all.rollup.empty() && !all.lacks_before_ns && !all.groups.empty())
+    note +=
+        " With them it is " + exact_energy_text(all.groups[0].energy_uj) + " (sums of " + all.rollup + ").";
+  out_.notes.push_back(std::move(note));
   return base::ok_status();
 }
 

@@ -65,47 +65,63 @@ TopAnswer in_order(const TopOptions& options, std::vector<TopRow> rows) {
   return out;
 }
 
-// One column: two of the bus's fixed questions, by share and by quality, which read with several threads and
-// look up no text twice.
-bool is_fixed_question(const bus::StoreReader& store, const TopOptions& options) {
-  const std::string& d = options.dimensions[0];
-  return !options.by_scan && store.left_out().empty() && options.dimensions.size() == 1 &&
-         !is_meter_dimension(d) && d != "share" && d != "quality";
-}
+// A fixed question of the bus: it takes sums where a rollup has all the columns, and reads rows with several
+// threads and without looking up a text twice. What hangs on the meter is put together afterwards.
+class BusQuestion {
+ public:
+  BusQuestion(const TopOptions& options, const MeterCatalog& meters) : options_(options), meters_(meters) {
+    query_.window = options.window;
+    for (const std::string& d : options.dimensions)
+      place_of_.push_back(place_of(is_meter_dimension(d) ? "meter" : d));
+    share_ = place_of("share");
+    quality_ = place_of("quality");
+  }
 
-base::Result<TopAnswer> ask_bus(const bus::StoreReader& store, const TopOptions& options) {
-  bus::QuerySession session{bus::StoreReader(store)};
-  std::map<std::string, TopRow, std::less<>> rows;
-  const auto row_of = [&](std::string_view key) -> TopRow& {
-    auto at = rows.find(key);
-    if (at == rows.end()) {
-      at = rows.try_emplace(std::string(key)).first;
-      at->second.keys.emplace_back(key);
-    }
-    return at->second;
-  };
-  bus::EnergyQuery query;
-  query.window = options.window;
-  query.by = {options.dimensions[0], "share"};
-  PJ_ASSIGN(const auto by_share, bus::energy_by(session, query));
-  for (const auto& group : by_share.groups) {
-    TopRow& row = row_of(group.keys[0]);
+  base::Result<TopAnswer> ask(const bus::StoreReader& store) {
+    bus::QuerySession session{bus::StoreReader(store)};
+    PJ_ASSIGN(const auto answer, bus::energy_by(session, query_));
+    for (const auto& group : answer.groups) add(group);
+    std::vector<TopRow> rows;
+    for (auto& [key, row] : rows_) rows.push_back(std::move(row));
+    TopAnswer out = in_order(options_, std::move(rows));
+    out.rollup = answer.rollup;
+    out.lacks_before_ns = answer.lacks_before_ns;
+    return out;
+  }
+
+ private:
+  std::size_t place_of(std::string_view column) {
+    const auto found = std::find(query_.by.begin(), query_.by.end(), column);
+    if (found == query_.by.end()) return query_.by.emplace_back(column), query_.by.size() - 1;
+    return static_cast<std::size_t>(found - query_.by.begin());
+  }
+
+  void add(const bus::EnergyGroup& group) {
+    std::vector<std::string> keys;
+    for (std::size_t d = 0; d < place_of_.size(); ++d) keys.push_back(key_of(d, group.keys[place_of_[d]]));
+    const auto [at, fresh] = rows_.try_emplace(std::move(keys));
+    TopRow& row = at->second;
+    if (fresh) row.keys = at->first;
     row.energy_uj += group.energy_uj;
-    row.by_share_uj[static_cast<std::size_t>(share_or_residual(group.keys[1]))] += group.energy_uj;
+    row.by_share_uj[static_cast<std::size_t>(share_or_residual(group.keys[share_]))] += group.energy_uj;
+    row.quality = energy::worse(row.quality, quality_or_missing(group.keys[quality_]));
     row.joule_rows += group.rows;
   }
-  // From the same rows: a rollup may know of some that are gone.
-  query.rollups = !by_share.rollup.empty();
-  query.by = {options.dimensions[0], "quality"};
-  PJ_ASSIGN(const auto by_quality, bus::energy_by(session, query));
-  for (const auto& group : by_quality.groups) {
-    TopRow& row = row_of(group.keys[0]);
-    row.quality = energy::worse(row.quality, quality_or_missing(group.keys[1]));
+
+  std::string key_of(std::size_t d, std::string_view text) const {
+    const std::string& dimension = options_.dimensions[d];
+    if (!is_meter_dimension(dimension)) return std::string(text);
+    const std::size_t meter = meters_.find(text);
+    return meter == kNoMeter ? std::string() : std::string(field_of(meters_[meter], dimension));
   }
-  std::vector<TopRow> all;
-  for (auto& [key, row] : rows) all.push_back(std::move(row));
-  return in_order(options, std::move(all));
-}
+
+  const TopOptions& options_;
+  const MeterCatalog& meters_;
+  bus::EnergyQuery query_;
+  std::vector<std::size_t> place_of_;  // of each dimension in the query
+  std::size_t share_ = 0, quality_ = 0;
+  std::map<std::vector<std::string>, TopRow> rows_;
+};
 
 class Collector {
  public:
@@ -176,6 +192,19 @@ base::Status check(const TopOptions& options) {
                          "Give one to " + std::to_string(kMaxDimensions));
 }
 
+base::Result<TopAnswer> answer_of(const bus::StoreReader& store, const TopOptions& options,
+                                  const MeterCatalog& meters) {
+  if (!options.by_scan) {
+    auto answer = BusQuestion(options, meters).ask(store);
+    if (answer.ok() || answer.error().why != bus::kTooManyGroups) return answer;
+  }
+  Collector collector(options, meters);
+  PJ_TRY(collector.read(store));
+  TopAnswer out = collector.answer();
+  out.lacks_before_ns = bus::lacks_before(store.manifest(), bus::Table::kJoules, options.window);
+  return out;
+}
+
 std::vector<std::string> cells_of(const std::vector<std::string>& keys, const TopRow& row,
                                   std::int64_t total) {
   std::vector<std::string> cells;
@@ -199,6 +228,24 @@ Json json_of(const TopAnswer& a, const TopRow& row) {
   j["joule_rows"] = row.joule_rows;
   j["quality"] = energy::name_of(row.quality);
   return j;
+}
+
+// The total beside the site meter; where rows were dropped for their age, what that means for both.
+std::string total_text(const TopAnswer& a) {
+  const std::string total = "Total " + exact_energy_text(a.total_uj),
+                    site = "site meter " + exact_energy_text(a.site_uj);
+  if (!a.lacks_before_ns && !a.site_lacks_before_ns)
+    return total + (a.equal() ? " == " : " != ") + site + (a.equal() ? "" : "  (run perjoule audit)") + "\n";
+  std::string out;
+  if (a.lacks_before_ns)
+    out +=
+        "Rows of joules before " + time_text(*a.lacks_before_ns) +
+        " have been dropped for their age, and no kept sums stand for them in this table: what they used is "
+        "missing above.\n";
+  if (a.site_lacks_before_ns)
+    out +=
+        "Rows of meters before " + time_text(*a.site_lacks_before_ns) + " have been dropped for their age.\n";
+  return out + total + ", " + site + ": of different times, so they are not compared\n";
 }
 
 // Eighths of a character, so that small rows differ too.
@@ -232,14 +279,8 @@ base::Result<TopAnswer> top(const bus::StoreReader& store, const TopOptions& opt
     last = std::max(last, r.t1_ns);
   };
   PJ_ASSIGN(const MeterCatalog meters, MeterCatalog::load(store, options.window, on_reading));
-  TopAnswer out;
-  if (is_fixed_question(store, options)) {
-    PJ_ASSIGN(out, ask_bus(store, options));
-  } else {
-    Collector collector(options, meters);
-    PJ_TRY(collector.read(store));
-    out = collector.answer();
-  }
+  PJ_ASSIGN(TopAnswer out, answer_of(store, options, meters));
+  out.site_lacks_before_ns = bus::lacks_before(store.manifest(), bus::Table::kMeters, options.window);
   for (std::size_t m = 0; m < by_meter.size(); ++m) {
     if (meters[m].parent.empty()) out.site_uj += by_meter[m];
   }
@@ -280,9 +321,7 @@ std::string top_text(const TopAnswer& a, bool bars) {
         "\nStep and kernel are recorded for the traced share of requests and for training; '-' holds all the "
         "rest.\n";
   }
-  out += "\nTotal " + exact_energy_text(a.total_uj) + (a.equal() ? " == " : " != ") + "site meter " +
-         exact_energy_text(a.site_uj) + (a.equal() ? "" : "  (run perjoule audit)") + "\n";
-  return out;
+  return out + "\n" + total_text(a);
 }
 
 std::string top_json(const TopAnswer& a) {
@@ -300,6 +339,8 @@ std::string top_json(const TopAnswer& a) {
   j["total_uj"] = a.total_uj;
   j["site_uj"] = a.site_uj;
   j["total_equals_site"] = a.equal();
+  if (a.lacks_before_ns) j["lacks_before_ns"] = *a.lacks_before_ns;
+  if (a.site_lacks_before_ns) j["site_lacks_before_ns"] = *a.site_lacks_before_ns;
   return j.dump(1) + "\n";
 }
 

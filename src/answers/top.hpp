@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,10 @@ struct TopAnswer {
   std::int64_t total_uj = 0;  // every joules row of the window
   std::int64_t site_uj = 0;   // the meters without a parent
   bool equal() const { return total_uj == site_uj; }
+  std::string rollup;  // whose sums stood for rows; empty: rows alone
+  // Rows before this time have been dropped for their age: of joules, where no sums stand for all of them;
+  // and of meters.
+  std::optional<std::int64_t> lacks_before_ns, site_lacks_before_ns;
 };
 
 // tenant, job, model, run, epoch, step, request, kernel, device, meter, share, method, source, quality, and

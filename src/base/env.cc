@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <mutex>
 
@@ -56,7 +57,13 @@ class PosixReadableFile final : public ReadableFile {
   std::uint64_t size() const override { return size_; }
 
   Status read(std::uint64_t offset, std::span<char> into) const override {
-    return read_at_all(fd_.get(), path_, offset, into);
+    const std::scoped_lock lock(mutex_);
+    if (mapped_ == nullptr) return read_at_all(fd_.get(), path_, offset, into);
+    if (offset > size_ || into.size() > size_ - offset)
+      return corrupt("read a file", path_,
+                     "it ends before byte " + std::to_string(offset) + " + " + std::to_string(into.size()));
+    std::memcpy(into.data(), static_cast<const char*>(mapped_) + offset, into.size());
+    return ok_status();
   }
 
   Result<std::string_view> map() override {
@@ -66,6 +73,8 @@ class PosixReadableFile final : public ReadableFile {
       void* const at = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd_.get(), 0);
       if (at == MAP_FAILED) return os_error("map a file", path_, errno);
       mapped_ = at;
+      // A store has more files than a process may have descriptors.
+      fd_.close_now();
     }
     return std::string_view(static_cast<const char*>(mapped_), bytes);
   }
@@ -74,7 +83,7 @@ class PosixReadableFile final : public ReadableFile {
   FileDescriptor fd_;
   std::string path_;
   std::uint64_t size_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   void* mapped_ = nullptr;
 };
 

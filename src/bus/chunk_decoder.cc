@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "base/assert.hpp"
+#include "bus/code_pages.hpp"
 #include "bus/encodings.hpp"
 #include "bus/hash.hpp"
 #include "bus/query_kernels.hpp"
@@ -48,6 +49,8 @@ class ChunkDecoder::Inflater {
     const std::size_t n = ZSTD_decompressDCtx(context_, out, bytes, packed.data(), packed.size());
     return ZSTD_isError(n) == 0 && n == bytes;
   }
+  // Memory for numbers on their way, which is kept.
+  std::vector<std::uint64_t>& planes() { return planes_; }
   // Room for a page; what it held is gone at the next call.
   char* room(std::size_t bytes) {
     if (bytes > size_) room_ = std::make_unique_for_overwrite<char[]>(size_ = bytes);
@@ -57,6 +60,7 @@ class ChunkDecoder::Inflater {
  private:
   ZSTD_DCtx* context_;
   std::unique_ptr<char[]> room_;
+  std::vector<std::uint64_t> planes_;
   std::size_t size_ = 0;
 };
 
@@ -128,6 +132,7 @@ std::optional<SegmentFault> ChunkDecoder::run(RowRange wanted, Column& out, std:
 // they say must fit the page index and the body, so that no change of them passes.
 bool ChunkDecoder::open_page(std::int64_t at, std::int64_t bytes, PageHeader& header, std::size_t bit) {
   page_at_ = static_cast<std::size_t>(at);
+  bytes_read_ += static_cast<std::uint64_t>(bytes);
   const std::string_view page = file_.substr(page_at_, static_cast<std::size_t>(bytes));
   std::size_t used = 0;
   if (!read_page_header(page, header, used)) return bad("a page header cannot be read");
@@ -182,7 +187,7 @@ bool ChunkDecoder::read_dictionary() {
   return in.left() == 0 || bad("bytes after the dictionary");
 }
 
-bool ChunkDecoder::read_page(std::size_t page) {
+bool ChunkDecoder::open_values(std::size_t page) {
   PageHeader header;
   if (!open_page(pages_[page].offset, pages_[page].stored_bytes, header, page)) return false;
   if (header.type != PageType::kDataV2 || header.encoding != chunk_.encoding)
@@ -193,8 +198,92 @@ bool ChunkDecoder::read_page(std::size_t page) {
   if (!counts_fit) return bad("a page's counts are not those of the page index");
   present_ = count_ - static_cast<std::size_t>(header.nulls);
   nulls_of_[page] = header.nulls;
-  if (!read_levels(header) || !split_values(header) || !read_values()) return false;
+  return read_levels(header) && split_values(header);
+}
+
+bool ChunkDecoder::read_page(std::size_t page) {
+  if (!open_values(page) || !read_values()) return false;
   done_ += count_;
+  return true;
+}
+
+// The codes of the page that is open, NULLs among them.
+bool ChunkDecoder::read_page_codes() {
+  page_codes_.codes.clear();
+  return read_codes();
+}
+
+std::optional<SegmentFault> ChunkDecoder::select(RowRange wanted, std::span<const std::uint8_t> passes,
+                                                 std::vector<std::uint32_t>& selected) {
+  out_ = &page_codes_;
+  page_codes_.type = ColumnType::kText;
+  entries_ = passes.size() - 1;
+  for (std::size_t p = 0; p < pages_.size(); ++p) {
+    const auto first = static_cast<std::size_t>(pages_[p].first_row);
+    if (first >= wanted.to || first + rows_of(p) <= wanted.from) continue;
+    if (!open_values(p) || !select_in_page(p, wanted, passes, selected)) return fault();
+  }
+  return std::nullopt;
+}
+
+bool ChunkDecoder::select_in_page(std::size_t page, RowRange wanted, std::span<const std::uint8_t> passes,
+                                  std::vector<std::uint32_t>& selected) {
+  const auto first = static_cast<std::uint32_t>(pages_[page].first_row);
+  const auto begin = static_cast<std::ptrdiff_t>(selected.size());
+  if (present_ == count_) {
+    ByteReader in(values_);
+    std::uint8_t width = 0;
+    if (!in.raw(width)) return bad("a page of codes is empty");
+    if (!select_codes(in, width, count_, passes.first(entries_), first, selected))
+      return bad("codes cannot be decoded");
+  } else {
+    if (!read_page_codes()) return false;
+    for (std::uint32_t i = 0; i < count_; ++i) {
+      const std::uint32_t code = page_codes_.codes[i];
+      if (passes[code == kNullCode ? entries_ : code] != 0) selected.push_back(first + i);
+    }
+  }
+  // From rows of the chunk to those of `wanted`.
+  const auto is_outside = [&](std::uint32_t row) { return row < wanted.from || row >= wanted.to; };
+  if (first < wanted.from || first + count_ > wanted.to)
+    selected.erase(std::remove_if(selected.begin() + begin, selected.end(), is_outside), selected.end());
+  for (auto row = selected.begin() + begin; row != selected.end(); ++row)
+    *row -= static_cast<std::uint32_t>(wanted.from);
+  return true;
+}
+
+std::optional<SegmentFault> ChunkDecoder::pick(RowRange wanted, std::span<const std::uint32_t> rows,
+                                               std::size_t entries, std::vector<std::uint32_t>& codes) {
+  out_ = &page_codes_;
+  page_codes_.type = ColumnType::kText;
+  entries_ = entries;
+  codes.resize(rows.size());
+  std::size_t done = 0;
+  for (std::size_t p = 0; p < pages_.size() && done < rows.size(); ++p) {
+    const std::size_t end = static_cast<std::size_t>(pages_[p].first_row) + rows_of(p);
+    const auto last = std::partition_point(rows.begin() + static_cast<std::ptrdiff_t>(done), rows.end(),
+                                           [&](std::uint32_t row) { return row + wanted.from < end; });
+    const auto n = static_cast<std::size_t>(last - rows.begin()) - done;
+    if (n == 0) continue;
+    if (!open_values(p) || !pick_in_page(p, wanted, rows.subspan(done, n), entries, codes.data() + done))
+      return fault();
+    done += n;
+  }
+  return std::nullopt;
+}
+
+bool ChunkDecoder::pick_in_page(std::size_t page, RowRange wanted, std::span<const std::uint32_t> rows,
+                                std::size_t entries, std::uint32_t* codes) {
+  const std::size_t offset = wanted.from - static_cast<std::size_t>(pages_[page].first_row);  // may wrap
+  if (present_ == count_) {
+    ByteReader in(values_);
+    std::uint8_t width = 0;
+    if (!in.raw(width)) return bad("a page of codes is empty");
+    return pick_codes(in, width, count_, rows, offset, entries, codes) || bad("codes cannot be decoded");
+  }
+  if (!read_page_codes()) return false;
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    codes[i] = std::min(page_codes_.codes[rows[i] + offset], static_cast<std::uint32_t>(entries));
   return true;
 }
 
@@ -218,11 +307,11 @@ bool ChunkDecoder::read_levels(const PageHeader& header) {
   // Nearly every page is without NULL: one run of ones.
   header_.clear();
   encode_hybrid_run(1, count_, 1, header_);
-  levels_.resize(count_);
   if (header.nulls == 0 && body_.substr(0, bytes) == header_) {
-    if (!out_->valid.empty()) std::fill(levels_.begin(), levels_.end(), 1U);
+    if (!out_->valid.empty()) levels_.assign(count_, 1U);
     return true;
   }
+  levels_.resize(count_);
   ByteReader in(body_.substr(0, bytes));
   if (!decode_hybrid(in, 1, levels_)) return bad("a page's levels cannot be decoded");
   const auto zeros = std::count(levels_.begin(), levels_.end(), 0U);
@@ -234,9 +323,15 @@ bool ChunkDecoder::split_values(const PageHeader& header) {
   const auto raw = static_cast<std::size_t>(header.raw_bytes) - levels;
   values_ = body_.substr(levels);
   if (!header.compressed) return values_.size() == raw || bad("a stored page's two sizes differ");
+  kept_page_ = kept_ == nullptr ? nullptr : kept_->find(page_at_);
+  if (kept_page_ != nullptr && kept_page_->size() == raw) {
+    values_ = *kept_page_;
+    return true;
+  }
   char* const room = inflater().room(raw);
   if (!inflate(values_, raw, room)) return false;
   values_ = {room, raw};
+  if (kept_ != nullptr) kept_->keep(page_at_, values_);
   return true;
 }
 
@@ -277,9 +372,10 @@ bool ChunkDecoder::read_doubles() {
   out_->doubles.resize(done_ + present_);
   double* const to = out_->doubles.data() + done_;
   if (chunk_.encoding == Encoding::kByteStreamSplit) {
-    scratch_.resize(present_);
-    decode_planes(values_, scratch_);
-    if (present_ != 0) std::memcpy(to, scratch_.data(), values_.size());
+    auto& planes = inflater().planes();
+    planes.resize(std::max(planes.size(), present_));
+    decode_planes(values_, std::span(planes).first(present_));
+    if (present_ != 0) std::memcpy(to, planes.data(), values_.size());
   } else if (present_ != 0) {
     std::memcpy(to, values_.data(), values_.size());
   }

@@ -7,11 +7,13 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "bus/columns.hpp"
+#include "bus/inflated_pages.hpp"
 #include "bus/parquet_meta.hpp"
 #include "bus/parquet_reader.hpp"
 
@@ -35,10 +37,21 @@ class ChunkDecoder {
   // is then not read.
   std::optional<SegmentFault> run(RowRange wanted, Column& out, std::size_t entries = kReadDictionary);
   static constexpr std::size_t kReadDictionary = SIZE_MAX;
+  // Of a text column whose dictionary is known: appends the rows of `wanted`, counted from its first one,
+  // whose code passes. The last of `passes` is for NULL.
+  std::optional<SegmentFault> select(RowRange wanted, std::span<const std::uint8_t> passes,
+                                     std::vector<std::uint32_t>& selected);
+  // The codes of these rows of `wanted`, which ascend; NULL has the code `entries`.
+  std::optional<SegmentFault> pick(RowRange wanted, std::span<const std::uint32_t> rows, std::size_t entries,
+                                   std::vector<std::uint32_t>& codes);
   // Bit i: the CRC of page i fitted before, in the same mapping. Set and looked at by later runs.
   void remember_pages(std::atomic<std::uint64_t>* whole) { whole_ = whole; }
+  // Small pages are inflated once as long as these live.
+  void keep_pages(InflatedPages* kept) { kept_ = kept; }
   // NULLs of each page that was decoded, by its place in `pages`; -1: not decoded.
   const std::vector<std::int64_t>& nulls_of_pages() const { return nulls_of_; }
+  // Of the pages that were opened, headers included.
+  std::uint64_t bytes_read() const { return bytes_read_; }
 
  private:
   class Inflater;
@@ -50,7 +63,12 @@ class ChunkDecoder {
   static Inflater& inflater();
   bool inflate(std::string_view packed, std::size_t expected, char* out);
   bool read_dictionary();
+  bool open_values(std::size_t page);
   bool read_page(std::size_t page);
+  bool select_in_page(std::size_t page, RowRange wanted, std::span<const std::uint8_t> passes,
+                      std::vector<std::uint32_t>& selected);
+  bool pick_in_page(std::size_t page, RowRange wanted, std::span<const std::uint32_t> rows,
+                    std::size_t entries, std::uint32_t* codes);
   bool read_levels(const PageHeader& header);
   bool split_values(const PageHeader& header);
   bool read_values();
@@ -58,6 +76,7 @@ class ChunkDecoder {
   bool read_doubles();
   bool read_bools();
   bool read_codes();
+  bool read_page_codes();
   void mark_valid();
   template <class T>
   void spread(std::vector<T>& column, T null);
@@ -68,13 +87,16 @@ class ChunkDecoder {
   const ChunkMeta& chunk_;
   const std::vector<PageMeta>& pages_;
   Column* out_ = nullptr;
+  Column page_codes_;  // where a page has NULLs
   std::size_t page_at_ = 0, done_ = 0, count_ = 0, present_ = 0;
   std::string_view body_, values_;
   std::string header_, why_;
   std::size_t entries_ = 0;
+  std::uint64_t bytes_read_ = 0;
   std::atomic<std::uint64_t>* whole_ = nullptr;
+  InflatedPages* kept_ = nullptr;
+  std::shared_ptr<const std::string> kept_page_;  // that values_ looks at
   std::vector<std::uint32_t> levels_;
-  std::vector<std::uint64_t> scratch_;
   std::vector<std::int64_t> nulls_of_;
 };
 

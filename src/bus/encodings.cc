@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstring>
 
 #include "bus/bit_packing.hpp"
 
@@ -47,51 +48,37 @@ std::size_t end_of_run(std::span<const std::uint32_t> values, std::size_t from) 
   return i;
 }
 
-// Unpacks one group of 8 from exactly `width` bytes.
-void unpack_group(const char* from, unsigned width, std::array<std::uint32_t, 8>& out) {
+// Unpacks one group of 8 from exactly `width` bytes: each value is within a word that begins at one of them.
+void unpack_group(const char* from, unsigned width, std::uint32_t* out) {
+  std::array<char, 32 + sizeof(std::uint64_t)> padded{};
+  std::memcpy(padded.data(), from, width);
   const std::uint64_t mask = (std::uint64_t{1} << width) - 1;
-  std::uint64_t word = 0;
-  unsigned bits = 0;
-  for (auto& v : out) {
-    while (bits < width) {
-      word |= static_cast<std::uint64_t>(static_cast<std::uint8_t>(*from++)) << bits;
-      bits += 8;
-    }
-    v = static_cast<std::uint32_t>(word & mask);
-    word >>= width;
-    bits -= width;
+  for (unsigned i = 0, bit = 0; i < 8; ++i, bit += width) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, padded.data() + bit / 8, sizeof word);
+    out[i] = static_cast<std::uint32_t>(word >> bit % 8 & mask);
   }
 }
 
-bool decode_literals(ByteReader& in, std::uint64_t groups, unsigned width, std::span<std::uint32_t> out,
-                     std::size_t& done) {
+bool next_packed(ByteReader& in, std::uint64_t groups, unsigned width, std::size_t left, HybridStretch& out) {
   // A last group may hold up to 7 values of padding, never a whole group.
-  if (groups == 0 || groups > (out.size() - done + 7) / 8) return false;
+  if (groups == 0 || groups > (left + 7) / 8) return false;
   std::string_view packed;
   if (!in.take(groups * width, packed)) return false;
-  std::array<std::uint32_t, 8> group{};
-  std::uint64_t g = 0;
-  for (; g + 4 <= groups && out.size() - done >= kPacked; g += 4, done += kPacked)
-    unpack_32(packed.data() + g * width, width, out.data() + done);
-  for (; g < groups; ++g) {
-    unpack_group(packed.data() + g * width, width, group);
-    const std::size_t n = std::min<std::size_t>(8, out.size() - done);
-    std::copy_n(group.begin(), n, out.begin() + static_cast<std::ptrdiff_t>(done));
-    done += n;
-  }
+  out = {packed.data(), 0, std::min<std::size_t>(left, groups * 8)};
   return true;
 }
 
-bool decode_run(ByteReader& in, std::uint64_t count, unsigned width, std::span<std::uint32_t> out,
-                std::size_t& done) {
-  if (count == 0 || count > out.size() - done) return false;
+bool next_run(ByteReader& in, std::uint64_t count, unsigned width, std::size_t left, HybridStretch& out) {
+  if (count == 0 || count > left) return false;
   std::string_view bytes;
   if (!in.take((width + 7) / 8, bytes)) return false;
+  // Byte by byte in a register: what is written to memory in bytes is slow to be read as a word.
   std::uint32_t value = 0;
-  std::memcpy(&value, bytes.data(), bytes.size());
+  for (std::size_t i = 0; i < bytes.size(); ++i)
+    value |= std::uint32_t{static_cast<std::uint8_t>(bytes[i])} << (8 * i);
   if (width < 32 && value >> width != 0) return false;
-  std::fill_n(out.begin() + static_cast<std::ptrdiff_t>(done), count, value);
-  done += static_cast<std::size_t>(count);
+  out = {nullptr, value, static_cast<std::size_t>(count)};
   return true;
 }
 
@@ -311,15 +298,35 @@ void encode_packed(std::span<const std::uint32_t> values, unsigned width, std::s
   put_literals(values, width, out);
 }
 
+bool next_stretch(ByteReader& in, unsigned width, std::size_t left, HybridStretch& out) {
+  std::uint64_t header = 0;
+  if (width == 0 || width > 32 || !in.varint(header)) return false;
+  return (header & 1) != 0 ? next_packed(in, header >> 1, width, left, out)
+                           : next_run(in, header >> 1, width, left, out);
+}
+
+void unpack_stretch(const HybridStretch& packed, unsigned width, std::size_t from, std::size_t n,
+                    std::uint32_t* out) {
+  const char* at = packed.packed + from / 8 * width;
+  std::size_t i = 0;
+  for (; i + kPacked <= n; i += kPacked, at += 4 * width) unpack_32(at, width, out + i);
+  for (; i + 8 <= n; i += 8, at += width) unpack_group(at, width, out + i);
+  if (i == n) return;
+  std::array<std::uint32_t, 8> last{};
+  unpack_group(at, width, last.data());
+  std::copy_n(last.begin(), n - i, out + i);
+}
+
 bool decode_hybrid(ByteReader& in, unsigned width, std::span<std::uint32_t> out) {
   if (width == 0 || width > 32) return false;
-  std::size_t done = 0;
-  while (done < out.size()) {
-    std::uint64_t header = 0;
-    if (!in.varint(header)) return false;
-    const bool ok = (header & 1) != 0 ? decode_literals(in, header >> 1, width, out, done)
-                                      : decode_run(in, header >> 1, width, out, done);
-    if (!ok) return false;
+  HybridStretch s;
+  for (std::size_t done = 0; done < out.size(); done += s.count) {
+    if (!next_stretch(in, width, out.size() - done, s)) return false;
+    if (s.packed == nullptr) {
+      std::fill_n(out.begin() + static_cast<std::ptrdiff_t>(done), s.count, s.value);
+    } else {
+      unpack_stretch(s, width, 0, s.count, out.data() + done);
+    }
   }
   return in.left() == 0;
 }

@@ -29,6 +29,17 @@ void encode_hybrid_runs(std::span<const ValueRun> runs, unsigned width, std::str
 void encode_packed(std::span<const std::uint32_t> values, unsigned width, std::string& out);
 // Appends the hybrid of `count` times `value`.
 void encode_hybrid_run(std::uint32_t value, std::size_t count, unsigned width, std::string& out);
+// A part of a hybrid: a run of one value, or packed values.
+struct HybridStretch {
+  const char* packed = nullptr;  // groups of 8, the last one filled up; nullptr: a run
+  std::uint32_t value = 0;       // of a run
+  std::size_t count = 0;
+};
+// The next one of a hybrid of which `left` values, more than 0, are to come. False as decode_hybrid().
+bool next_stretch(ByteReader& in, unsigned width, std::size_t left, HybridStretch& out);
+// `n` of the packed values, from one on whose place is a multiple of 8.
+void unpack_stretch(const HybridStretch& packed, unsigned width, std::size_t from, std::size_t n,
+                    std::uint32_t* out);
 // Fills `out`; false when the bytes are cut short, too many, or a value is not below 2^width.
 bool decode_hybrid(ByteReader& in, unsigned width, std::span<std::uint32_t> out);
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 
 #include "base/memory_env.hpp"
@@ -99,6 +100,126 @@ TEST_F(MaintenanceTest, CompactionKeepsEveryRowAndSum) {
   expect_sound();
   fill(11, 12);
   expect_sound();
+}
+
+// Passes everything on; before a segment is opened, `before_open` may change the store.
+class RacingEnv final : public base::Env {
+ public:
+  explicit RacingEnv(base::Env& target) : target_(target) {}
+  std::function<void(const std::string& path)> before_open;
+
+  base::Result<std::string> read_file(const std::string& path, std::uint64_t limit) override {
+    return target_.read_file(path, limit);
+  }
+  base::Result<std::unique_ptr<base::PendingFile>> create(const std::string& path) override {
+    return target_.create(path);
+  }
+  base::Status create_directories(const std::string& path) override {
+    return target_.create_directories(path);
+  }
+  base::Result<std::vector<std::string>> list(const std::string& directory) override {
+    return target_.list(directory);
+  }
+  base::Status remove(const std::string& path) override { return target_.remove(path); }
+  bool exists(const std::string& path) override { return target_.exists(path); }
+  base::Result<std::unique_ptr<base::LogFile>> open_log_for_reading(const std::string& path) override {
+    return target_.open_log_for_reading(path);
+  }
+  base::Result<std::unique_ptr<base::ReadableFile>> open_file(const std::string& path) override {
+    if (before_open) before_open(path);
+    return target_.open_file(path);
+  }
+
+ private:
+  base::Env& target_;
+};
+
+class RacingReaderTest : public MaintenanceTest {
+ protected:
+  // As the keeper does a minute after compaction.
+  void compact_and_remove() {
+    const Manifest before = reader().manifest();
+    ASSERT_TRUE(engine_->compact().ok());
+    const Manifest after = reader().manifest();
+    for (const auto& old : before.segments) {
+      const bool stays = std::any_of(after.segments.begin(), after.segments.end(),
+                                     [&](const auto& e) { return e.file == old.file; });
+      if (stays) continue;
+      ASSERT_TRUE(env_.remove(std::string(kStore) + "/" + old.file).ok());
+    }
+  }
+  static std::int64_t sum(const StoreReader& store) {
+    std::int64_t total = 0;
+    const auto status = store.scan({Table::kJoules, {"energy_uj"}, {}}, [&](const Batch& b) {
+      for (const auto e : b.columns[0].ints) total += e;
+      return base::ok_status();
+    });
+    EXPECT_TRUE(status.ok()) << status.error().message();
+    return total;
+  }
+  RacingEnv racing_{env_};
+};
+
+TEST_F(RacingReaderTest, FilesThatAreGoneWhenTheyAreOpenedAreReadByTheNextManifest) {
+  fill(1, 5);
+  const std::int64_t whole = sum(reader());
+  // Twice: the second manifest read is old as well when its files are opened.
+  int changes = 0;
+  racing_.before_open = [&](const std::string&) {
+    if (changes == 2) return;
+    if (++changes == 2) fill(6, 10);
+    compact_and_remove();
+  };
+  const auto store = StoreReader::open(racing_, kStore);
+  ASSERT_TRUE(store.ok()) << store.error().message();
+  EXPECT_EQ(changes, 2);
+  EXPECT_GT(sum(*store), whole);
+  EXPECT_EQ(sum(*store), sum(reader()));
+}
+
+TEST_F(RacingReaderTest, AReaderKeepsTheFilesOfItsManifest) {
+  fill(1, 5);
+  const auto before = by_device(false);
+  const auto store = StoreReader::open(racing_, kStore);
+  ASSERT_TRUE(store.ok());
+  QuerySession session(StoreReader(*store), {});
+  const std::int64_t whole = sum(*store);
+  compact_and_remove();
+  fill(6, 7);
+  EXPECT_EQ(sum(*store), whole) << "nothing of it was opened before";
+  EnergyQuery q;
+  q.by = {"device"};
+  q.rollups = false;
+  EXPECT_EQ(energy_by(session, q).value().groups.size(), before.size());
+  ASSERT_TRUE(session.refresh().ok());
+  EXPECT_EQ(sum(session.store()), sum(reader()));
+}
+
+TEST_F(RacingReaderTest, AStoreThatAlwaysChangesIsAnErrorAndNoLoop) {
+  fill(1, 3);
+  std::uint64_t n = 3;
+  int opened = 0;
+  racing_.before_open = [&](const std::string& path) {
+    if (path.find("/joules/") == std::string::npos) return;
+    ++opened;
+    fill(n + 1, n + 3);
+    n += 3;
+    compact_and_remove();
+  };
+  const auto store = StoreReader::open(racing_, kStore);
+  ASSERT_FALSE(store.ok());
+  EXPECT_EQ(store.error().kind, base::ErrorKind::kIo);
+  EXPECT_LT(opened, 1000);
+}
+
+TEST_F(RacingReaderTest, AFileThatIsMissingForGoodIsDamageOfItsRowsAlone) {
+  fill(1, 2);
+  ASSERT_TRUE(env_.remove(std::string(kStore) + "/joules/part-000001.parquet").ok());
+  const auto store = StoreReader::open(racing_, kStore);
+  ASSERT_TRUE(store.ok()) << store.error().message();
+  const auto nothing = [](const Batch&) { return base::ok_status(); };
+  EXPECT_EQ(store->scan({Table::kJoules, {}, {}}, nothing).error().kind, base::ErrorKind::kMissing);
+  EXPECT_TRUE(store->scan({Table::kMeters, {}, {}}, nothing).ok());
 }
 
 // More names in a row group than there are rows in a block of it.

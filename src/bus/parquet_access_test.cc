@@ -57,6 +57,79 @@ TEST(ParquetAccess, ARangeOfRowsIsThatPartOfAll) {
   }
 }
 
+// Codes in runs of a few to hundreds of rows, as sorting leaves them.
+void make_runs(Source& source, Column& c) {
+  for (std::size_t i = 0; i < c.codes.size();) {
+    const std::uint32_t code = c.codes[i];
+    const std::size_t end = std::min(c.codes.size(), i + 1 + source.below(source.below(3) == 0 ? 400 : 12));
+    for (; i < end; ++i) c.codes[i] = code;
+  }
+}
+
+TEST(ParquetAccess, SelectingAndPickingCodesIsReadingAllOfThem) {
+  constexpr std::array<std::size_t, 2> kTexts{kName, 4};
+  std::size_t some = 0, partly = 0;
+  for (std::uint64_t seed = 0; seed < 150; ++seed) {
+    Source source(seed);
+    for (int i = 0; i < 300; ++i) source.texts.push_back("text " + std::to_string(i));
+    const std::size_t rows = 1 + source.below(4000);
+    Batch all = source.batch(rows);
+    for (const auto c : kTexts) {
+      if (source.below(3) != 0) make_runs(source, all.columns[c]);
+    }
+    const auto file = ParquetFile::open(write({all}, 1 + source.below(2000)), "f");
+    ASSERT_TRUE(file.ok());
+    for (int round = 0; round < 6; ++round) {
+      const std::size_t from = source.below(rows), to = from + source.below(rows + 1 - from);
+      const std::size_t column = kTexts[source.below(2)];
+      const Column expected = file->read(0, std::array{column}, {from, to})->columns[0];
+      const std::size_t entries = expected.dictionary.size();
+      std::vector<std::uint8_t> passes(entries + 1);
+      const std::uint64_t one_in = 1 + source.below(5);
+      for (auto& p : passes) p = source.below(one_in) == 0 ? 1 : 0;
+      if (round == 0) std::fill(passes.begin(), passes.end(), std::uint8_t{0}), passes[entries / 2] = 1;
+      const auto code_of = [&](std::size_t row) {
+        return std::min(expected.codes[row], static_cast<std::uint32_t>(entries));
+      };
+      std::vector<std::uint32_t> wanted, places, selected, codes;
+      for (std::uint32_t i = 0; i < to - from; ++i) {
+        if (passes[code_of(i)] != 0) wanted.push_back(i);
+        if (source.below(one_in * 3) == 0) places.push_back(i);
+      }
+      ASSERT_TRUE(file->select(0, column, {from, to}, passes, selected).ok());
+      ASSERT_EQ(selected, wanted) << "seed " << seed;
+      ASSERT_TRUE(file->pick(0, column, {from, to}, places, entries, codes).ok());
+      ASSERT_EQ(codes.size(), places.size());
+      for (std::size_t i = 0; i < places.size(); ++i)
+        ASSERT_EQ(codes[i], code_of(places[i])) << "seed " << seed;
+      some += wanted.size();
+      if (wanted.size() < to - from) ++partly;
+    }
+  }
+  EXPECT_GT(some, 10'000U);
+  EXPECT_GT(partly, 100U);
+}
+
+TEST(ParquetAccess, ADamagedPageIsNeitherSelectedFromNorPicked) {
+  Source source(3);
+  Batch all = source.batch(100);
+  for (auto& code : all.columns[4].codes) code = static_cast<std::uint32_t>(source.below(4));
+  std::string bytes = write({all}, 10);
+  const auto whole = ParquetFile::open(bytes, "f");
+  const auto pages = *whole->pages(0, 4);
+  const std::size_t entries = whole->read(0, std::array<std::size_t, 1>{4})->columns[0].dictionary.size();
+  bytes[static_cast<std::size_t>(pages[4].offset + pages[4].stored_bytes) - 1] ^= 1;
+  const auto file = ParquetFile::open(bytes, "f");
+  ASSERT_TRUE(file.ok());
+  const std::vector<std::uint8_t> passes(entries + 1, 1);
+  std::vector<std::uint32_t> out;
+  EXPECT_TRUE(file->select(0, 4, {50, 100}, passes, out).ok());
+  EXPECT_EQ(file->select(0, 4, {0, 100}, passes, out).error().kind, base::ErrorKind::kCorrupt);
+  EXPECT_TRUE(file->pick(0, 4, {0, 100}, std::array<std::uint32_t, 2>{3, 99}, entries, out).ok());
+  EXPECT_EQ(file->pick(0, 4, {0, 100}, std::array<std::uint32_t, 2>{3, 44}, entries, out).error().kind,
+            base::ErrorKind::kCorrupt);
+}
+
 TEST(ParquetAccess, PagesOutsideTheRangeAreNotLookedAt) {
   Source source(3);
   const Batch all = source.batch(100);

@@ -160,6 +160,7 @@ std::optional<SegmentFault> ParquetFile::load(const TailHash& tail) {
   if (rows != meta_.rows) return wrong("the row groups' rows do not add up to the file's");
   bloom_is_whole_ = std::make_unique<std::atomic<bool>[]>(meta_.groups.size() * meta_.schema.size());
   whole_pages_ = std::make_unique<std::atomic<std::uint64_t>[]>(meta_.groups.size() * meta_.schema.size());
+  inflated_ = std::make_unique<InflatedPages>();
   return std::nullopt;
 }
 
@@ -255,8 +256,9 @@ base::Result<Batch> ParquetFile::read(std::size_t group, std::span<const std::si
   return batch;
 }
 
-base::Status ParquetFile::read_again(std::size_t group, std::size_t column, RowRange rows, Column& out,
-                                     std::size_t entries) const {
+template <class Run>
+base::Status ParquetFile::decode(std::size_t group, std::size_t column, RowRange rows, std::uint64_t* bytes,
+                                 Run&& run) const {
   PJ_CHECK(group < meta_.groups.size() && column < meta_.schema.size());
   const auto& g = meta_.groups[group];
   rows.to = std::min(rows.to, static_cast<std::size_t>(g.rows));
@@ -265,8 +267,32 @@ base::Status ParquetFile::read_again(std::size_t group, std::size_t column, RowR
   if (const auto f = read_index(g.columns[column], pages)) return error_of(*f);
   ChunkDecoder decoder(file_.bytes, limits_, meta_.schema[column], g.columns[column], pages);
   decoder.remember_pages(&whole_pages_[group * meta_.schema.size() + column]);
-  if (const auto f = decoder.run(rows, out, entries)) return error_of(*f);
+  if (meta_.schema[column].type == ParquetType::kByteArray) decoder.keep_pages(inflated_.get());
+  if (const std::optional<SegmentFault> f = run(decoder, rows)) return error_of(*f);
+  if (bytes != nullptr) *bytes += decoder.bytes_read();
   return base::ok_status();
+}
+
+base::Status ParquetFile::read_again(std::size_t group, std::size_t column, RowRange rows, Column& out,
+                                     std::size_t entries, std::uint64_t* bytes) const {
+  return decode(group, column, rows, bytes,
+                [&](ChunkDecoder& decoder, RowRange range) { return decoder.run(range, out, entries); });
+}
+
+base::Status ParquetFile::select(std::size_t group, std::size_t column, RowRange rows,
+                                 std::span<const std::uint8_t> passes, std::vector<std::uint32_t>& selected,
+                                 std::uint64_t* bytes) const {
+  return decode(group, column, rows, bytes, [&](ChunkDecoder& decoder, RowRange range) {
+    return decoder.select(range, passes, selected);
+  });
+}
+
+base::Status ParquetFile::pick(std::size_t group, std::size_t column, RowRange rows,
+                               std::span<const std::uint32_t> places, std::size_t entries,
+                               std::vector<std::uint32_t>& codes, std::uint64_t* bytes) const {
+  return decode(group, column, rows, bytes, [&](ChunkDecoder& decoder, RowRange range) {
+    return decoder.pick(range, places, entries, codes);
+  });
 }
 
 std::optional<IntBounds> ParquetFile::int_bounds(std::size_t group, std::size_t column) const {
@@ -320,6 +346,11 @@ base::Result<bool> ParquetFile::may_contain(std::size_t group, std::size_t colum
   std::string_view bytes;
   if (const auto f = load_bloom(group, column, bytes)) return error_of(*f);
   return BloomView::of(bytes)->may_contain(text);
+}
+
+bool ParquetFile::has_unread_bloom(std::size_t group, std::size_t column) const {
+  return meta_.groups[group].columns[column].bloom_at >= 0 &&
+         !bloom_is_whole_[group * meta_.schema.size() + column].load(std::memory_order_relaxed);
 }
 
 std::optional<SegmentFault> ParquetFile::check() const {

@@ -18,6 +18,7 @@
 #include "base/env.hpp"
 #include "base/result.hpp"
 #include "bus/columns.hpp"
+#include "bus/inflated_pages.hpp"
 #include "bus/parquet_meta.hpp"
 
 namespace perjoule::bus {
@@ -69,9 +70,19 @@ class ParquetFile {
   base::Result<Batch> read(std::size_t group, std::span<const std::size_t> columns, RowRange rows = {}) const;
   // One column, into one whose memory is used again. `entries`: the number of texts in its dictionary as an
   // earlier read gave it; the dictionary is then not read. A page's CRC is compared once as long as the file
-  // is open: for readers that ask the same file again and again.
+  // is open: for readers that ask the same file again and again. Adds what the pages take in the file to
+  // `bytes`.
   base::Status read_again(std::size_t group, std::size_t column, RowRange rows, Column& out,
-                          std::size_t entries = SIZE_MAX) const;
+                          std::size_t entries = SIZE_MAX, std::uint64_t* bytes = nullptr) const;
+  // Two ways to a text column whose dictionary has been read before, for the same readers: the rows of a
+  // range whose code passes, appended as places in the range (the last of `passes` is for NULL); and the
+  // codes of some places, which ascend (NULL: `entries`, the number of its texts).
+  base::Status select(std::size_t group, std::size_t column, RowRange rows,
+                      std::span<const std::uint8_t> passes, std::vector<std::uint32_t>& selected,
+                      std::uint64_t* bytes = nullptr) const;
+  base::Status pick(std::size_t group, std::size_t column, RowRange rows,
+                    std::span<const std::uint32_t> places, std::size_t entries,
+                    std::vector<std::uint32_t>& codes, std::uint64_t* bytes = nullptr) const;
   // The page index of a column chunk: each page's place, first row, NULLs, and bounds where the file states
   // them.
   base::Result<std::vector<PageMeta>> pages(std::size_t group, std::size_t column) const;
@@ -83,6 +94,8 @@ class ParquetFile {
   // False: the text is certainly not in this row group's column, by bounds and Bloom filter. kCorrupt for a
   // Bloom filter that does not match its hash.
   base::Result<bool> may_contain(std::size_t group, std::size_t column, std::string_view text) const;
+  // Whether its Bloom filter is still to be read.
+  bool has_unread_bloom(std::size_t group, std::size_t column) const;
   // Decodes everything and compares statistics' counts, page index and Bloom filters; the first fault found.
   std::optional<SegmentFault> check() const;
   // The same of one row group.
@@ -104,6 +117,10 @@ class ParquetFile {
   std::optional<SegmentFault> read_bounds(const ChunkMeta& chunk, std::vector<PageMeta>& pages) const;
   std::optional<SegmentFault> load_bloom(std::size_t group, std::size_t column,
                                          std::string_view& bytes) const;
+  // Runs a decoder over the chunk that remembers which pages are whole.
+  template <class Run>
+  base::Status decode(std::size_t group, std::size_t column, RowRange rows, std::uint64_t* bytes,
+                      Run&& run) const;
   std::string_view slice(std::int64_t from, std::int32_t bytes) const;
   base::Error error_of(const SegmentFault& fault) const;
 
@@ -118,6 +135,7 @@ class ParquetFile {
   std::unique_ptr<std::atomic<bool>[]> bloom_is_whole_;
   // By group and column: pages whose CRC fitted, one bit each.
   std::unique_ptr<std::atomic<std::uint64_t>[]> whole_pages_;
+  std::unique_ptr<InflatedPages> inflated_;
 };
 
 }  // namespace perjoule::bus

@@ -2,7 +2,7 @@
 // out by their bounds and Bloom filters, names are compared once per dictionary, columns are read only where
 // rows are left, row groups are shared by threads. Sums are exact; one beyond 64 bits is an error
 // (kBadInput).
-//   energy_by          joules by one or two dimensions, over a window, of some consumers only
+//   energy_by          joules by some dimensions, over a window, of some consumers only
 //   heat_map           node x phase, top_kernels: two of these
 //   request_rows       all joules rows of one request
 //   device_timeline    one device: its signals in buckets, and its joules
@@ -28,26 +28,26 @@ namespace perjoule::bus {
 
 enum class JouleTime : std::uint8_t { kWindow, kEnd };  // window_ns or t1_ns
 
-// A text column of `joules` that has this text, or one from <= text < to (an empty `to`: no end).
-struct TextIs {
-  std::string column, text;
-};
+// A text column that has a text of from <= text < to (an empty `to`: no end).
 struct TextBetween {
   std::string column, from, to;
 };
 
+// Dimensions of one question.
+inline constexpr std::size_t kMostDimensions = 8;
+
 struct EnergyQuery {
-  std::vector<std::string> by;  // one or two text columns of joules, or "node"
+  std::vector<std::string> by;  // text columns of joules, or "node"
   TimeWindow window;
   JouleTime time = JouleTime::kWindow;
-  std::vector<TextIs> is;
+  std::vector<TextIs> is;  // text columns of joules, as below
   std::vector<TextBetween> between;
   std::size_t limit = 0;  // the groups of most energy; 0: all
   // Sums of a rollup (rollup.hpp) where one has what is asked, rows for the rest. The answer is the same.
   bool rollups = true;
 };
 struct EnergyGroup {
-  std::array<std::string_view, 2> keys;  // empty: NULL
+  std::array<std::string_view, kMostDimensions> keys;  // as many as were asked for. Empty: NULL
   std::int64_t energy_uj = 0;
   std::uint64_t rows = 0;
 };
@@ -59,7 +59,11 @@ struct EnergyAnswer {
   // for.
   std::optional<std::int64_t> lacks_before_ns;
 };
+// kBadInput also for dimensions that could have more than 2^64 groups, with this `why`.
+inline constexpr std::string_view kTooManyGroups = "they have too many groups";
 base::Result<EnergyAnswer> energy_by(QuerySession& session, const EnergyQuery& query);
+// From where on all rows of the table in the window are kept, if some have been dropped for their age.
+std::optional<std::int64_t> lacks_before(const Manifest& manifest, Table table, const TimeWindow& window);
 base::Result<EnergyAnswer> heat_map(QuerySession& session, TimeWindow window = {});
 base::Result<EnergyAnswer> top_kernels(QuerySession& session, const std::string& model,
                                        const std::string& epoch_from, const std::string& epoch_to,

@@ -204,7 +204,10 @@ TEST_P(QueriesTest, EnergyByAnyDimensions) {
                                              {"node"},
                                              {"node", "phase"},
                                              {"tenant", "model"},
-                                             {"request", "kernel"}}) {
+                                             {"request", "kernel"},
+                                             {"tenant", "job", "model"},
+                                             {"phase", "node", "device"},
+                                             {"request", "kernel", "device", "job", "epoch", "source"}}) {
     EnergyQuery q;
     q.by = by;
     expect_equal(q);
@@ -252,7 +255,7 @@ TEST_P(QueriesTest, NothingToFind) {
   expect_equal(q);
   q.by = {"colour"};
   EXPECT_FALSE(energy_by(*session_, q).ok());
-  q.by = {"tenant", "model", "job"};
+  q.by.assign(kMostDimensions + 1, "tenant");
   EXPECT_FALSE(energy_by(*session_, q).ok());
   q.by = {"energy_uj"};
   EXPECT_FALSE(energy_by(*session_, q).ok());

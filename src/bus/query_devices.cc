@@ -58,6 +58,7 @@ class Timeline {
     std::uint64_t rows = 0;
     double least = 0, greatest = 0, sum = 0;
   };
+  using Buckets = std::map<std::pair<std::uint32_t, std::int64_t>, Bucket>;  // by signal and time
   using Energies = std::map<std::int64_t, std::pair<WideInt, std::uint64_t>>;
 
   // False: no row of the device is in the piece; else selected_ has them.
@@ -70,8 +71,7 @@ class Timeline {
     PJ_ASSIGN(const bool perhaps, reader.may_hold_text(device, q.device));
     PJ_ASSIGN(const Cover cover, reader.cover(time, q.window));
     if (!perhaps || cover == Cover::kNone) return false;
-    PJ_ASSIGN(const auto codes, reader.codes(device));
-    select_equal(codes, code, selected);
+    PJ_TRY(reader.select_one(device, code, selected));
     if (!selected.empty() && cover == Cover::kSome) {
       PJ_ASSIGN(const auto times, reader.ints(time));
       select_rows(0, true, selected, [&](std::size_t i) { return q.window.holds(times[i]); });
@@ -79,36 +79,41 @@ class Timeline {
     return !selected.empty();
   }
 
-  // A device's readings lie together, so one thread reads them, and means do not depend on the threads.
+  // Sums of each unit by itself and then in their order, so means do not depend on the threads.
   base::Status read_samples() {
     PJ_ASSIGN(const auto units, units_of(session_, Table::kSamples, kTime, q_.window));
     PJ_TRY(learn_texts(session_, Table::kSamples, units, std::array<std::size_t, 2>{kDevice, kSignal}));
     const std::uint32_t number = session_.texts("device")->find(q_.device);
     if (number == 0) return base::ok_status();
-    const auto lent = PieceReader::lend(session_, Table::kSamples);
-    PieceReader& reader = *lent;
-    for (const Unit& unit : units) {
-      PJ_TRY(reader.begin(unit));
-      while (reader.next()) {
-        PJ_ASSIGN(const bool any, select(reader, q_, kDevice, kTime, number, selected_));
-        if (any) PJ_TRY(add_readings(reader));
+    std::vector<Buckets> of_unit(units.size());
+    std::vector<std::vector<std::uint32_t>> selected(workers_of(session_, units.size()));
+    const auto piece = [&](std::size_t w, PieceReader& reader) -> base::Status {
+      PJ_ASSIGN(const bool any, select(reader, q_, kDevice, kTime, number, selected[w]));
+      return any ? add_readings(reader, selected[w], of_unit[reader.unit().number]) : base::ok_status();
+    };
+    PJ_TRY(read_units(session_, Table::kSamples, units, {{}, piece, {}}));
+    for (const Buckets& part : of_unit) {
+      for (const auto& [key, b] : part) {
+        Bucket& all = buckets_[key];
+        all.least = all.rows == 0 ? b.least : std::min(all.least, b.least);
+        all.greatest = all.rows == 0 ? b.greatest : std::max(all.greatest, b.greatest);
+        all.sum += b.sum;
+        all.rows += b.rows;
       }
     }
-    session_.stats().rows += reader.stats().rows;
-    for (std::size_t c = 0; c < reader.stats().pages.size(); ++c)
-      session_.stats().pages[c] += reader.stats().pages[c];
     return base::ok_status();
   }
 
-  base::Status add_readings(PieceReader& reader) {
+  base::Status add_readings(PieceReader& reader, const std::vector<std::uint32_t>& selected,
+                            Buckets& buckets) const {
     PJ_ASSIGN(const auto map, reader.map(kSignal));
-    PJ_ASSIGN(const auto signals, reader.codes(kSignal));
+    PJ_ASSIGN(const auto signals, reader.codes_at(kSignal, selected));
     PJ_ASSIGN(const auto times, reader.ints(kTime));
     PJ_ASSIGN(const auto values, reader.doubles(kValue));
-    for (const auto i : selected_) {
-      const double v = values[i];
+    for (std::size_t i = 0; i < selected.size(); ++i) {
+      const double v = values[selected[i]];
       if (std::isnan(v)) continue;
-      Bucket& b = buckets_[{(*map)[signals[i]], floor_to_step(times[i], q_.bucket_ns)}];
+      Bucket& b = buckets[{(*map)[signals[i]], floor_to_step(times[selected[i]], q_.bucket_ns)}];
       b.least = b.rows == 0 ? v : std::min(b.least, v);
       b.greatest = b.rows == 0 ? v : std::max(b.greatest, v);
       b.sum += v;
@@ -151,9 +156,8 @@ class Timeline {
   QuerySession& session_;
   const DeviceQuery& q_;
   const std::shared_ptr<ColumnTexts> signals_;
-  std::map<std::pair<std::uint32_t, std::int64_t>, Bucket> buckets_;
+  Buckets buckets_;
   Energies energy_;
-  std::vector<std::uint32_t> selected_;
 };
 
 // ---- last values ----
@@ -283,16 +287,16 @@ class HotSearch {
     PJ_ASSIGN(const auto map, reader.map(kSignal));
     const std::uint32_t code = code_of(*map, number);
     if (code + 1 == map->size()) return base::ok_status();
-    PJ_ASSIGN(const auto signals, reader.codes(kSignal));
-    select_equal(signals, code, w.selected);
+    PJ_TRY(reader.select_one(kSignal, code, w.selected));
     if (w.selected.empty()) return base::ok_status();
     PJ_ASSIGN(const auto values, reader.doubles(kValue));
     select_rows(0, true, w.selected, [&](std::size_t i) { return values[i] > q_.above; });
     if (w.selected.empty()) return base::ok_status();
     PJ_ASSIGN(const auto times, reader.ints(kTime));
-    PJ_ASSIGN(const auto devices, reader.codes(kDevice));
+    PJ_ASSIGN(const auto devices, reader.codes_at(kDevice, w.selected));
     PJ_ASSIGN(const auto device_map, reader.map(kDevice));
-    for (const auto i : w.selected) w.hot.push_back(key_of(times[i], (*device_map)[devices[i]]));
+    for (std::size_t i = 0; i < w.selected.size(); ++i)
+      w.hot.push_back(key_of(times[w.selected[i]], (*device_map)[devices[i]]));
     return base::ok_status();
   }
 
@@ -446,8 +450,7 @@ base::Result<Metered> counted(QuerySession& session, const std::string& signal, 
     PJ_ASSIGN(const auto map, r.map(kSignal));
     const std::uint32_t code = code_of(*map, number);
     if (code + 1 == map->size()) return base::ok_status();
-    PJ_ASSIGN(const auto signals, r.codes(kSignal));
-    select_equal(signals, code, selected[w]);
+    PJ_TRY(r.select_one(kSignal, code, selected[w]));
     if (selected[w].empty()) return base::ok_status();
     PJ_ASSIGN(const Cover cover, r.cover(kTime));
     if (cover == Cover::kSome) {
@@ -456,10 +459,11 @@ base::Result<Metered> counted(QuerySession& session, const std::string& signal, 
     }
     if (cover == Cover::kNone || selected[w].empty()) return base::ok_status();
     PJ_ASSIGN(const auto values, r.doubles(kValue));
-    PJ_ASSIGN(const auto codes, r.codes(kDevice));
+    PJ_ASSIGN(const auto codes, r.codes_at(kDevice, selected[w]));
     PJ_ASSIGN(const auto device_map, r.map(kDevice));
-    for (const auto i : selected[w]) {
-      if (!std::isnan(values[i])) counters[w][(*device_map)[codes[i]]].take(values[i]);
+    for (std::size_t i = 0; i < codes.size(); ++i) {
+      const double v = values[selected[w][i]];
+      if (!std::isnan(v)) counters[w][(*device_map)[codes[i]]].take(v);
     }
     return base::ok_status();
   };

@@ -45,8 +45,7 @@ struct Filter {
 struct Source {
   Table table = Table::kJoules;
   std::vector<Unit> units;
-  std::array<std::size_t, 2> dimensions{};
-  std::vector<std::size_t> filters;
+  std::vector<std::size_t> dimensions, filters;
   std::size_t energy = 0, time = 0;
   std::optional<std::size_t> rows;  // of a rollup: how many rows of joules each one stands for
 };
@@ -54,11 +53,11 @@ struct Source {
 // Everything about a question that does not change while it is answered.
 struct Plan {
   std::vector<Source> sources;
-  std::vector<Dimension> dimensions;  // two; the second may be of size 1 and without a name
+  std::vector<Dimension> dimensions;
   std::vector<Filter> filters;
   std::string rollup;
   std::optional<std::int64_t> lacks_before_ns;
-  std::uint64_t groups() const { return dimensions[0].size * dimensions[1].size; }
+  std::uint64_t groups = 1;  // that there could be
   std::size_t workers(const QuerySession& session) const {
     std::size_t most = 1;
     for (const Source& s : sources) most = std::max(most, workers_of(session, s.units.size()));
@@ -95,9 +94,11 @@ base::Status add_dimensions(QuerySession& session, const EnergyQuery& q, Plan& p
     }
     d.texts = session.texts(name);
     d.size = d.texts->size();
+    if (__builtin_mul_overflow(plan.groups, d.size, &plan.groups))
+      return base::bad_input("group joules", std::to_string(q.by.size()) + " dimensions",
+                             std::string(kTooManyGroups), "Ask for fewer dimensions");
     plan.dimensions.push_back(std::move(d));
   }
-  plan.dimensions.resize(2);
   return base::ok_status();
 }
 
@@ -147,7 +148,7 @@ Source source_of(Table table, const EnergyQuery& q, std::string_view time) {
   s.table = table;
   s.energy = schema.find("energy_uj");
   s.time = schema.find(time);
-  for (std::size_t d = 0; d < q.by.size(); ++d) s.dimensions[d] = schema.find(column_name(q.by[d]));
+  for (const auto& name : q.by) s.dimensions.push_back(schema.find(column_name(name)));
   for (const auto& f : q.is) s.filters.push_back(schema.find(f.column));
   for (const auto& f : q.between) s.filters.push_back(schema.find(f.column));
   if (table != Table::kJoules) s.rows = schema.find("rows");
@@ -209,9 +210,9 @@ base::Status add_sums(QuerySession& session, const EnergyQuery& q, const RollupS
 }
 
 base::Result<Plan> plan_of(QuerySession& session, const EnergyQuery& q) {
-  if (q.by.empty() || q.by.size() > 2)
+  if (q.by.empty() || q.by.size() > kMostDimensions)
     return base::bad_input("group joules", std::to_string(q.by.size()) + " dimensions",
-                           "one or two are possible");
+                           "one to " + std::to_string(kMostDimensions) + " are possible");
   const std::vector<std::string> columns = columns_of(q);
   for (const auto& name : columns) PJ_TRY(check_dimension(name));
   Plan plan;
@@ -241,8 +242,9 @@ struct Cell {
 template <class Sum>
 class Summer {
  public:
-  explicit Summer(const Plan& plan) : plan_(plan), flat_(plan.groups() <= kFlatGroups) {
-    if (flat_) cells_.resize(plan.groups());
+  explicit Summer(const Plan& plan)
+      : plan_(plan), flat_(plan.groups <= kFlatGroups), maps_(plan.dimensions.size()) {
+    if (flat_) cells_.resize(plan.groups);
   }
 
   // False: no row of the unit is asked for.
@@ -257,7 +259,7 @@ class Summer {
                      [&](auto number) { return f.passes[number]; });
       if (std::find(passes_[i].begin(), passes_[i].end(), 1) == passes_[i].end()) return false;
     }
-    for (std::size_t d = 0; d < 2; ++d) PJ_TRY(begin_dimension(reader, d));
+    for (std::size_t d = 0; d < maps_.size(); ++d) PJ_TRY(begin_dimension(reader, d));
     return true;
   }
 
@@ -270,8 +272,7 @@ class Summer {
         PJ_ASSIGN(const bool perhaps, reader.may_hold_text(source_->filters[i], text));
         if (!perhaps) return base::ok_status();
       }
-      PJ_ASSIGN(const auto codes, reader.codes(source_->filters[i]));
-      select(codes, passes_[i], some);
+      PJ_TRY(reader.select(source_->filters[i], passes_[i], some, selected_));
       some = true;
       if (selected_.empty()) return base::ok_status();
     }
@@ -305,20 +306,12 @@ class Summer {
  private:
   base::Status begin_dimension(PieceReader& reader, std::size_t d) {
     const Dimension& dimension = plan_.dimensions[d];
-    if (dimension.texts == nullptr) return base::ok_status();
     PJ_ASSIGN(maps_[d], reader.map(source_->dimensions[d]));
     if (dimension.other.empty()) return base::ok_status();
     auto own = std::make_shared<QuerySession::CodeMap>(*maps_[d]);
     for (auto& number : *own) number = dimension.other[number];
     maps_[d] = std::move(own);
     return base::ok_status();
-  }
-
-  void select(std::span<const std::uint32_t> codes, const std::vector<std::uint8_t>& passes, bool narrow) {
-    const auto one = std::find(passes.begin(), passes.end(), 1);
-    if (!narrow && std::find(one + 1, passes.end(), 1) == passes.end())
-      return select_equal(codes, static_cast<std::uint32_t>(one - passes.begin()), selected_);
-    select_rows(codes.size(), narrow, selected_, [&](std::size_t i) { return passes[codes[i]] != 0; });
   }
 
   base::Status add(PieceReader& reader, bool some) {
@@ -329,19 +322,41 @@ class Summer {
       PJ_ASSIGN(counts, reader.ints(*source_->rows));
       counts = chosen(counts, some, counts_);
     }
-    PJ_ASSIGN(const auto first, reader.codes(source_->dimensions[0]));
     bound_ += bound_of_sum(energy);
-    const std::uint32_t* const numbers = maps_[0]->data();
-    if (plan_.dimensions[1].texts == nullptr) {
-      add_rows(energy, counts, some, [&](std::size_t i) { return std::uint64_t{numbers[first[i]]}; });
-      return base::ok_status();
+    if (flat_) {
+      PJ_TRY(find_groups(reader, some, energy.size(), flat_groups_));
+      if (changes_in(flat_groups_) >= energy.size() / 8) return add_rows(energy, counts), base::ok_status();
+      add_runs(flat_groups_, energy, counts, [this](std::uint64_t g) -> Cell<Sum>& { return cells_[g]; });
+    } else {
+      PJ_TRY(find_groups(reader, some, energy.size(), sparse_groups_));
+      add_runs(sparse_groups_, energy, counts, [this](std::uint64_t g) -> Cell<Sum>& { return sparse_[g]; });
     }
-    PJ_ASSIGN(const auto second, reader.codes(source_->dimensions[1]));
-    const std::uint32_t* const others = maps_[1]->data();
-    const std::uint64_t size = plan_.dimensions[1].size;
-    add_rows(energy, counts, some,
-             [&](std::size_t i) { return numbers[first[i]] * size + others[second[i]]; });
     return base::ok_status();
+  }
+
+  // Of each row the number of its group, one dimension after the other.
+  template <class Group>
+  base::Status find_groups(PieceReader& reader, bool some, std::size_t rows,
+                           std::vector<Group>& groups) const {
+    groups.resize(rows);
+    for (std::size_t d = 0; d < maps_.size(); ++d) {
+      PJ_ASSIGN(const auto column, codes(reader, d, some));
+      const std::uint32_t* const numbers = maps_[d]->data();
+      if (d == 0) {
+        for (std::size_t i = 0; i < rows; ++i) groups[i] = numbers[column[i]];
+        continue;
+      }
+      const auto size = static_cast<Group>(plan_.dimensions[d].size);
+      for (std::size_t i = 0; i < rows; ++i) groups[i] = groups[i] * size + numbers[column[i]];
+    }
+    return base::ok_status();
+  }
+
+  // Of the selected rows, where some are.
+  base::Result<std::span<const std::uint32_t>> codes(PieceReader& reader, std::size_t dimension,
+                                                     bool some) const {
+    const std::size_t column = source_->dimensions[dimension];
+    return some ? reader.codes_at(column, selected_) : reader.codes(column);
   }
 
   // The selected values, where some rows are.
@@ -353,37 +368,26 @@ class Summer {
     return memory;
   }
 
-  // `energy` and `counts` of the rows that are selected, where some are; no counts: each row is one.
-  template <class GroupOf>
-  void add_rows(std::span<const std::int64_t> energy, std::span<const std::int64_t> counts, bool some,
-                GroupOf&& group_of) {
-    const auto count = [&](std::size_t i) {
-      return counts.empty() ? 1 : static_cast<std::uint64_t>(counts[i]);
-    };
-    if (!flat_) {
-      for (std::size_t i = 0; i < energy.size(); ++i)
-        add_to(sparse_[group_of(some ? selected_[i] : i)], energy[i], count(i));
-      return;
-    }
-    groups_.resize(energy.size());
-    if (some) {
-      for (std::size_t i = 0; i < energy.size(); ++i)
-        groups_[i] = static_cast<std::uint32_t>(group_of(selected_[i]));
-    } else {
-      for (std::size_t i = 0; i < energy.size(); ++i) groups_[i] = static_cast<std::uint32_t>(group_of(i));
-    }
-    // Where rows of a group lie together, its cell is touched once for all of them.
-    if (counts.empty() && changes_in(groups_) < energy.size() / 8) return add_runs(energy);
-    for (std::size_t i = 0; i < energy.size(); ++i) add_to(cells_[groups_[i]], energy[i], count(i));
+  // No counts: each row is one.
+  void add_rows(std::span<const std::int64_t> energy, std::span<const std::int64_t> counts) {
+    for (std::size_t i = 0; i < energy.size(); ++i)
+      add_to(cells_[flat_groups_[i]], energy[i], counts.empty() ? 1 : static_cast<std::uint64_t>(counts[i]));
   }
 
-  void add_runs(std::span<const std::int64_t> energy) {
+  // Where rows of a group lie together, its cell is touched once for all of them.
+  template <class Group, class CellOf>
+  static void add_runs(const std::vector<Group>& groups, std::span<const std::int64_t> energy,
+                       std::span<const std::int64_t> counts, CellOf&& cell_of) {
     for (std::size_t i = 0; i < energy.size();) {
       const std::size_t from = i;
-      const std::uint32_t group = groups_[i];
+      const Group group = groups[i];
       Sum sum = 0;
-      for (; i < energy.size() && groups_[i] == group; ++i) add_wrapping(sum, static_cast<Sum>(energy[i]));
-      add_to(cells_[group], sum, i - from);
+      std::uint64_t rows = 0;
+      for (; i < energy.size() && groups[i] == group; ++i) {
+        add_wrapping(sum, static_cast<Sum>(energy[i]));
+        if (!counts.empty()) rows += static_cast<std::uint64_t>(counts[i]);
+      }
+      add_to(cell_of(group), sum, counts.empty() ? i - from : rows);
     }
   }
 
@@ -399,9 +403,10 @@ class Summer {
   const Source* source_ = nullptr;  // of the unit being read
   std::vector<Cell<Sum>> cells_;
   std::unordered_map<std::uint64_t, Cell<Sum>> sparse_;
-  std::array<std::shared_ptr<const QuerySession::CodeMap>, 2> maps_;
+  std::vector<std::shared_ptr<const QuerySession::CodeMap>> maps_;  // by dimension
   std::vector<std::vector<std::uint8_t>> passes_;
-  std::vector<std::uint32_t> selected_, groups_;
+  std::vector<std::uint32_t> selected_, flat_groups_;
+  std::vector<std::uint64_t> sparse_groups_;
   std::vector<std::int64_t> energies_, counts_;
   WideInt bound_ = 0;
 };
@@ -424,19 +429,19 @@ base::Result<EnergyAnswer> answer_of(const Plan& plan, const Summer<Sum>& sums, 
   EnergyAnswer out;
   out.rollup = plan.rollup;
   out.lacks_before_ns = plan.lacks_before_ns;
-  std::array<std::vector<std::string_view>, 2> names;
-  for (std::size_t d = 0; d < 2; ++d) {
-    if (plan.dimensions[d].texts == nullptr) continue;
-    names[d] = plan.dimensions[d].texts->all();
-    out.texts.push_back(plan.dimensions[d].texts);
+  std::vector<std::vector<std::string_view>> names;
+  for (const Dimension& d : plan.dimensions) {
+    names.push_back(d.texts->all());
+    out.texts.push_back(d.texts);
   }
   bool fits = true;
-  const std::uint64_t size = plan.dimensions[1].size;
   sums.each([&](std::uint64_t g, const Cell<Sum>& cell) {
     fits = fits && fits_int64(cell.energy);
-    EnergyGroup group{{names[0][g / size], {}}, static_cast<std::int64_t>(cell.energy), cell.rows};
-    if (!names[1].empty()) group.keys[1] = names[1][g % size];
-    out.groups.push_back(group);
+    EnergyGroup& group = out.groups.emplace_back();
+    group.energy_uj = static_cast<std::int64_t>(cell.energy);
+    group.rows = cell.rows;
+    for (std::size_t d = names.size(); d-- > 0; g /= plan.dimensions[d].size)
+      group.keys[d] = names[d][g % plan.dimensions[d].size];
   });
   if (!fits)
     return base::bad_input("group joules", {}, "a sum is beyond 64 bits", "Ask for a shorter window");
@@ -464,6 +469,7 @@ class RequestSearch {
     return unit.file != nullptr ? look_in_file(unit) : look_in_block(unit);
   }
   RequestAnswer answer() {
+    session_.stats().add(stats_);
     out_.symbols = std::move(symbols_);
     return std::move(out_);
   }
@@ -475,7 +481,7 @@ class RequestSearch {
     const std::size_t place = places[column_];
     PJ_ASSIGN(const bool perhaps, file.may_contain(unit.group, place, request_));
     if (!perhaps) return base::ok_status();
-    PJ_TRY(file.read_again(unit.group, place, {0, 0}, codes_));
+    PJ_TRY(file.read_again(unit.group, place, {0, 0}, codes_, SIZE_MAX, &stats_.bytes));
     const auto& texts = codes_.dictionary;
     const auto found = std::lower_bound(texts.begin(), texts.end(), request_);
     if (found == texts.end() || *found != request_) return base::ok_status();
@@ -488,7 +494,8 @@ class RequestSearch {
       const auto from = static_cast<std::size_t>(pages[p].first_row);
       const std::size_t to =
           p + 1 < pages.size() ? static_cast<std::size_t>(pages[p + 1].first_row) : unit.rows;
-      PJ_TRY(file.read_again(unit.group, place, {from, to}, codes_, entries));
+      PJ_TRY(file.read_again(unit.group, place, {from, to}, codes_, entries, &stats_.bytes));
+      stats_.rows += to - from;
       select_equal(codes_.codes, code, selected_);
       if (!selected_.empty()) PJ_TRY(read_rows(unit, places, {from, to}));
     }
@@ -513,9 +520,9 @@ class RequestSearch {
     }
     const ColumnSpec& spec = schema_of(Table::kJoules).columns[column];
     if (spec.type != ColumnType::kText || column == column_)
-      return unit.file->read_again(unit.group, place, rows, c);
+      return unit.file->read_again(unit.group, place, rows, c, SIZE_MAX, &stats_.bytes);
     PJ_ASSIGN(const auto map, reader_->map(column));
-    PJ_TRY(unit.file->read_again(unit.group, place, rows, c, map->size() - 1));
+    PJ_TRY(unit.file->read_again(unit.group, place, rows, c, map->size() - 1, &stats_.bytes));
     const auto texts = session_.texts(spec.name);
     c.dictionary.resize(map->size() - 1);
     for (const auto row : selected_) {
@@ -551,9 +558,26 @@ class RequestSearch {
   const std::size_t column_ = schema_of(Table::kJoules).find("request");
   Column codes_;
   std::vector<std::uint32_t> selected_;
+  QueryStats stats_;
   std::shared_ptr<base::SymbolTable> symbols_ = std::make_shared<base::SymbolTable>();
   RequestAnswer out_;
 };
+
+// Those that nobody has asked yet lie far apart in the files.
+base::Status read_blooms(const std::vector<Unit>& units, std::string_view request) {
+  const TableSchema& schema = schema_of(Table::kJoules);
+  std::vector<std::pair<const Unit*, std::size_t>> unread;
+  for (const Unit& unit : units) {
+    if (unit.file == nullptr) continue;
+    const std::size_t place = places_of(schema, unit.file->format_version())[schema.find("request")];
+    if (unit.file->has_unread_bloom(unit.group, place)) unread.emplace_back(&unit, place);
+  }
+  return wait_together(unread.size(), [&](std::size_t i) -> base::Status {
+    const auto& [unit, place] = unread[i];
+    const auto perhaps = unit->file->may_contain(unit->group, place, request);
+    return perhaps.ok() ? base::ok_status() : base::Status(perhaps.error());
+  });
+}
 
 }  // namespace
 
@@ -563,6 +587,16 @@ base::Result<EnergyAnswer> energy_by(QuerySession& session, const EnergyQuery& q
   if (fits_int64(sums.bound())) return answer_of(plan, sums, query.limit);
   PJ_ASSIGN(const auto wide, sum_all<WideInt>(session, plan));
   return answer_of(plan, wide, query.limit);
+}
+
+std::optional<std::int64_t> lacks_before(const Manifest& manifest, Table table, const TimeWindow& window) {
+  const std::string name(schema_of(table).name);
+  const auto mark = manifest.tables.find(name);
+  if (mark == manifest.tables.end() || window.from_ns >= mark->second.kept_from_ns) return std::nullopt;
+  const bool any = std::any_of(manifest.dropped.begin(), manifest.dropped.end(), [&](const DroppedRows& d) {
+    return d.table == name && window.overlaps(d.first_ns, d.last_ns);
+  });
+  return any ? std::optional(mark->second.kept_from_ns) : std::nullopt;
 }
 
 base::Result<EnergyAnswer> heat_map(QuerySession& session, TimeWindow window) {
@@ -585,6 +619,7 @@ base::Result<EnergyAnswer> top_kernels(QuerySession& session, const std::string&
 
 base::Result<RequestAnswer> request_rows(QuerySession& session, std::string_view request) {
   PJ_ASSIGN(const auto units, units_of(session, Table::kJoules, schema_of(Table::kJoules).time_column, {}));
+  PJ_TRY(read_blooms(units, request));
   RequestSearch search(session, request);
   for (const Unit& unit : units) PJ_TRY(search.look(unit));
   return search.answer();

@@ -7,17 +7,41 @@
 #include "base/assert.hpp"
 #include "bus/file_columns.hpp"
 #include "bus/log_layout.hpp"
+#include "bus/query_kernels.hpp"
 
 namespace perjoule::bus {
 namespace {
 
 constexpr std::size_t kPieceRows = 65'536;
 
+// Reads of a disk that wait beside one another.
+constexpr std::size_t kWaiting = 8;
+// Fewer are not worth a thread.
+constexpr std::size_t kFewWaits = 4;
+
 bool may_hold(const TimeWindow& w, const IntBounds& b) {
   return b.second >= w.from_ns && (b.first < w.to_ns || w.holds(b.first));
 }
 
 }  // namespace
+
+base::Status wait_together(std::size_t n, const std::function<base::Status(std::size_t i)>& work) {
+  std::atomic<std::size_t> taken{0};
+  const auto run = [&]() -> base::Status {
+    for (std::size_t i = taken++; i < n; i = taken++) {
+      if (base::Status done = work(i); !done.ok()) return taken = n, done;
+    }
+    return base::ok_status();
+  };
+  const std::size_t workers = n <= kFewWaits ? 1 : std::min(n / 2, kWaiting);
+  std::vector<base::Status> ends(workers, base::ok_status());
+  std::vector<std::thread> threads;
+  for (std::size_t w = 1; w < workers; ++w) threads.emplace_back([&, w] { ends[w] = run(); });
+  ends[0] = run();
+  for (auto& t : threads) t.join();
+  for (auto& end : ends) PJ_TRY(end);
+  return base::ok_status();
+}
 
 base::Result<std::vector<Unit>> units_of(QuerySession& session, Table table, std::size_t time_column,
                                          const TimeWindow& window) {
@@ -42,10 +66,21 @@ base::Status add_units(QuerySession& session, Table table, std::size_t time_colu
     ++(unit.windows.empty() ? stats.pruned_units : stats.units);
     if (!unit.windows.empty()) units.push_back(std::move(unit));
   };
+  std::vector<std::pair<const SegmentEntry*, std::vector<TimeWindow>>> asked;
   for (const auto& entry : store.manifest().segments) {
     if (entry.table != schema.name || store.leaves_out_all_of(entry)) continue;
-    const auto windows = windows_of(&entry);
-    if (windows.empty()) continue;
+    if (auto windows = windows_of(&entry); !windows.empty()) asked.emplace_back(&entry, std::move(windows));
+  }
+  std::vector<const SegmentEntry*> unread;
+  for (const auto& [entry, windows] : asked) {
+    if (!store.has_read(*entry)) unread.push_back(entry);
+  }
+  PJ_TRY(wait_together(unread.size(), [&](std::size_t i) -> base::Status {
+    const auto file = store.segment(*unread[i]);
+    return file.ok() ? base::ok_status() : base::Status(file.error());
+  }));
+  for (const auto& [place_of_entry, windows] : asked) {
+    const SegmentEntry& entry = *place_of_entry;
     PJ_ASSIGN(const auto file, store.segment(entry));
     const std::size_t place = places_of(schema, file->format_version())[time_column];
     for (std::size_t g = 0; g < file->groups(); ++g) {
@@ -127,7 +162,8 @@ base::Result<PieceReader::Slot*> PieceReader::load(std::size_t column, std::size
   } else if (places_[column] == kAbsentColumn) {
     slot.column.codes.assign(rows(), kNullCode);
   } else {
-    PJ_TRY(unit_->file->read_again(unit_->group, places_[column], {from_, to_}, slot.column, entries));
+    PJ_TRY(unit_->file->read_again(unit_->group, places_[column], {from_, to_}, slot.column, entries,
+                                   &stats_.bytes));
   }
   if (entries == SIZE_MAX || (unit_->file != nullptr && places_[column] != kAbsentColumn &&
                               unit_->file->meta().groups[unit_->group].columns[places_[column]].nulls == 0))
@@ -147,14 +183,73 @@ base::Result<std::span<const double>> PieceReader::doubles(std::size_t column) {
   return std::span<const double>(slot->column.doubles);
 }
 
+base::Result<std::size_t> PieceReader::texts_in(std::size_t column) {
+  if (slots_[column].has_names) return slots_[column].names.dictionary.size();
+  PJ_ASSIGN(const auto numbers, map(column));
+  return numbers->size() - 1;
+}
+
 base::Result<std::span<const std::uint32_t>> PieceReader::codes(std::size_t column) {
-  std::size_t entries = slots_[column].names.dictionary.size();
-  if (!slots_[column].has_names) {
-    PJ_ASSIGN(const auto numbers, map(column));
-    entries = numbers->size() - 1;
-  }
+  PJ_ASSIGN(const std::size_t entries, texts_in(column));
   PJ_ASSIGN(const Slot* slot, load(column, entries));
   return std::span<const std::uint32_t>(slot->column.codes);
+}
+
+bool PieceReader::is_in_file(std::size_t column) const {
+  return !view_ && places_[column] != kAbsentColumn && slots_[column].loaded != piece_;
+}
+
+base::Status PieceReader::select(std::size_t column, std::span<const std::uint8_t> passes, bool narrow,
+                                 std::vector<std::uint32_t>& selected) {
+  if (!narrow && is_in_file(column)) {
+    ++stats_.pages[column];
+    selected.clear();
+    return unit_->file->select(unit_->group, places_[column], {from_, to_}, passes, selected, &stats_.bytes);
+  }
+  if (narrow) {
+    PJ_ASSIGN(const auto codes, codes_at(column, selected));
+    std::size_t n = 0;
+    for (std::size_t i = 0; i < codes.size(); ++i) {
+      selected[n] = selected[i];
+      n += passes[codes[i]] != 0 ? 1U : 0U;
+    }
+    selected.resize(n);
+    return base::ok_status();
+  }
+  PJ_ASSIGN(const auto codes, this->codes(column));
+  select_rows(codes.size(), false, selected, [&](std::size_t i) { return passes[codes[i]] != 0; });
+  return base::ok_status();
+}
+
+base::Status PieceReader::select_one(std::size_t column, std::uint32_t code,
+                                     std::vector<std::uint32_t>& selected) {
+  if (!is_in_file(column)) {
+    PJ_ASSIGN(const auto codes, this->codes(column));
+    select_equal(codes, code, selected);
+    return base::ok_status();
+  }
+  PJ_ASSIGN(const std::size_t entries, texts_in(column));
+  one_passes_.assign(entries + 1, 0);
+  one_passes_[code] = 1;
+  return select(column, one_passes_, false, selected);
+}
+
+base::Result<std::span<const std::uint32_t>> PieceReader::codes_at(std::size_t column,
+                                                                   std::span<const std::uint32_t> places) {
+  // Of more, a look for each costs more than to unpack all.
+  constexpr std::size_t kFew = 8;
+  Slot& slot = slots_[column];
+  if (places.size() < rows() / kFew && is_in_file(column)) {
+    PJ_ASSIGN(const std::size_t entries, texts_in(column));
+    ++stats_.pages[column];
+    PJ_TRY(unit_->file->pick(unit_->group, places_[column], {from_, to_}, places, entries, slot.some,
+                             &stats_.bytes));
+    return std::span<const std::uint32_t>(slot.some);
+  }
+  PJ_ASSIGN(const auto codes, this->codes(column));
+  slot.some.resize(places.size());
+  for (std::size_t i = 0; i < places.size(); ++i) slot.some[i] = codes[places[i]];
+  return std::span<const std::uint32_t>(slot.some);
 }
 
 base::Status PieceReader::read_names(std::size_t column, Column& out) {
@@ -162,7 +257,7 @@ base::Status PieceReader::read_names(std::size_t column, Column& out) {
     PJ_ASSIGN(Batch batch, view_->read(std::array{column}));
     out = std::move(batch.columns[0]);
   } else if (places_[column] != kAbsentColumn) {
-    PJ_TRY(unit_->file->read_again(unit_->group, places_[column], {0, 0}, out));
+    PJ_TRY(unit_->file->read_again(unit_->group, places_[column], {0, 0}, out, SIZE_MAX, &stats_.bytes));
   } else {
     out = {};
   }
@@ -255,18 +350,21 @@ std::size_t workers_of(const QuerySession& session, std::size_t units) {
 
 base::Status learn_texts(QuerySession& session, Table table, const std::vector<Unit>& units,
                          std::span<const std::size_t> columns) {
-  const auto lent = PieceReader::lend(session, table);
-  PieceReader& reader = *lent;
+  std::vector<const Unit*> unknown;
   for (const Unit& unit : units) {
-    bool known = true;
     const void* owner =
         unit.file != nullptr ? static_cast<const void*>(unit.file.get()) : unit.block.bytes.get();
-    for (const auto c : columns) known = known && session.find_map({owner, unit.group, c}) != nullptr;
-    if (known) continue;
-    PJ_TRY(reader.begin(unit));
-    for (const auto c : columns) PJ_TRY(reader.map(c));
+    const bool known = std::all_of(columns.begin(), columns.end(), [&](std::size_t c) {
+      return session.find_map({owner, unit.group, c}) != nullptr;
+    });
+    if (!known) unknown.push_back(&unit);
   }
-  return base::ok_status();
+  return wait_together(unknown.size(), [&](std::size_t i) -> base::Status {
+    const auto reader = PieceReader::lend(session, table);
+    PJ_TRY(reader->begin(*unknown[i]));
+    for (const auto c : columns) PJ_TRY(reader->map(c));
+    return base::ok_status();
+  });
 }
 
 base::Status read_units(QuerySession& session, Table table, const std::vector<Unit>& units,
@@ -296,10 +394,7 @@ base::Status read_units(QuerySession& session, Table table, const std::vector<Un
   ends[0] = run(0);
   if (!ends[0].ok()) taken = units.size();
   for (auto& t : threads) t.join();
-  for (const auto& s : stats) {
-    session.stats().rows += s.rows;
-    for (std::size_t c = 0; c < s.pages.size(); ++c) session.stats().pages[c] += s.pages[c];
-  }
+  for (const auto& s : stats) session.stats().add(s);
   for (auto& end : ends) PJ_TRY(end);
   return base::ok_status();
 }

@@ -22,6 +22,10 @@ struct Unit {
   std::vector<TimeWindow> windows;  // of the time column: which rows are asked for. One, or two apart
 };
 
+// work(i) for i < n from several threads, which mostly wait for the disk: more than a question has to reckon
+// with. The first error.
+base::Status wait_together(std::size_t n, const std::function<base::Status(std::size_t i)>& work);
+
 // All units of a table that may hold rows in the window of an int64 column. Error: of a damaged log or file.
 base::Result<std::vector<Unit>> units_of(QuerySession& session, Table table, std::size_t time_column,
                                          const TimeWindow& window);
@@ -49,6 +53,16 @@ class PieceReader {
   base::Result<std::span<const double>> doubles(std::size_t column);
   // NULL has the code after the last of the dictionary.
   base::Result<std::span<const std::uint32_t>> codes(std::size_t column);
+  // `selected` becomes the places of the rows whose code passes (the last of `passes` is for NULL), or keeps
+  // those of its own that do (`narrow`). Less work than codes() where runs pass or fail as a whole or few
+  // rows are left.
+  base::Status select(std::size_t column, std::span<const std::uint8_t> passes, bool narrow,
+                      std::vector<std::uint32_t>& selected);
+  // The same of one code.
+  base::Status select_one(std::size_t column, std::uint32_t code, std::vector<std::uint32_t>& selected);
+  // The codes of some places, which ascend; lives until the column is read again.
+  base::Result<std::span<const std::uint32_t>> codes_at(std::size_t column,
+                                                        std::span<const std::uint32_t> places);
   // The numbers of the unit's dictionary.
   base::Result<std::shared_ptr<const QuerySession::CodeMap>> map(std::size_t column);
   // The unit's dictionary, of a column whose texts are too many to be kept by number. Lives until begin().
@@ -65,6 +79,7 @@ class PieceReader {
  private:
   struct Slot {
     Column column;
+    std::vector<std::uint32_t> some;  // of codes_at()
     std::shared_ptr<const QuerySession::CodeMap> map;
     std::size_t loaded = SIZE_MAX;  // the piece whose values it holds
     bool has_names = false;
@@ -72,6 +87,10 @@ class PieceReader {
     std::vector<PageMeta> pages;
   };
   base::Result<Slot*> load(std::size_t column, std::size_t entries = SIZE_MAX);
+  // Of the unit's dictionary.
+  base::Result<std::size_t> texts_in(std::size_t column);
+  // Whether its values are still in the file alone.
+  bool is_in_file(std::size_t column) const;
   // The pages of the unit that hold rows of the piece; nothing in a block.
   base::Result<std::span<const PageMeta>> pages_of_piece(std::size_t column);
   base::Status read_names(std::size_t column, Column& out);
@@ -85,6 +104,7 @@ class PieceReader {
   std::optional<BlockView> view_;
   std::vector<std::size_t> places_;
   std::vector<Slot> slots_;
+  std::vector<std::uint8_t> one_passes_;
   std::size_t from_ = 0, to_ = 0, piece_ = 0;
   QueryStats stats_;
 };

@@ -29,7 +29,14 @@ struct QueryStats {
   std::uint64_t units = 0,
                 pruned_units = 0;         // row groups and blocks of the tail: read; left out by their bounds
   std::uint64_t rows = 0;                 // of the pieces that were looked at
+  std::uint64_t bytes = 0;                // of files: the pages that were read, as they are stored
   std::array<std::uint64_t, 32> pages{};  // read, by column of the table asked last
+  // What a thread of its own read.
+  void add(const QueryStats& part) {
+    rows += part.rows;
+    bytes += part.bytes;
+    for (std::size_t c = 0; c < pages.size(); ++c) pages[c] += part.pages[c];
+  }
 };
 
 // The texts that a column's dictionaries hold, numbered from 1; 0 is NULL.

@@ -5,7 +5,8 @@
 // own); StoreReader's const members from any thread, each with a SymbolTable of its own. Ownership: Env and
 // SymbolTable must outlive them. Units: Unix nanoseconds, microjoules.
 // A StoreReader sees everything that was acknowledged when it was opened: the sealed files, and the blocks of
-// the log that are in none of them yet (the tail). It keeps files open and their footers parsed.
+// the log that are in none of them yet (the tail). It maps all files when it is opened, so that none is gone
+// when it is asked for, and keeps the footers of those that were read parsed.
 #pragma once
 
 #include <cstdint>
@@ -78,12 +79,20 @@ struct TimeWindow {
   }
 };
 
+// A text column that has this text.
+struct TextIs {
+  std::string column, text;
+};
+
 struct ScanRequest {
   Table table = Table::kJoules;
   std::vector<std::string> columns;  // empty: all, in the schema's order
   TimeWindow window;                 // compared with the table's time column
   // Only the files for which it says so, and no tail.
   std::function<bool(const SegmentEntry&)> only = {};
+  // Row groups without this text in this column are passed over: a look at bounds, Bloom filter and
+  // dictionary instead of all their rows. Other rows of the groups that have it come too.
+  std::optional<TextIs> with = {};
 };
 
 // Something an auditor must know about a store's file.
@@ -102,7 +111,8 @@ struct Finding {
 class StoreReader {
  public:
   // Errors: kMissing when there is no store, kCorrupt for a damaged manifest, kBadInput for a newer format.
-  // A damaged log does not keep a store from being opened: scans then fail, and verify() says where.
+  // A damaged log does not keep a store from being opened: scans then fail, and verify() says where. kIo when
+  // a writer replaces files faster than they can be opened.
   static base::Result<StoreReader> open(base::Env& env, const std::string& directory);
   // A reader that passes over what is damaged, as left_out() tells: row groups, files, stretches of the log.
   // Everything is read once to find it, so that all questions to this reader leave out the same rows. A sum
@@ -131,8 +141,9 @@ class StoreReader {
   bool leaves_out_some_of(const SegmentEntry& entry) const { return left_out_->groups.contains(entry.file); }
   // An error if the log is damaged: what it holds is then not known.
   base::Status log_status() const;
-  // The file, opened at the first call and kept.
+  // The file, its footer read at the first call and kept.
   base::Result<std::shared_ptr<const ParquetFile>> segment(const SegmentEntry& entry) const;
+  bool has_read(const SegmentEntry& entry) const;
 
   // Calls `on_batch` for every row group and every block of the tail that has rows in the window, in the
   // order of writing; other rows are left out. Stops at the first error, of the callback or its own
@@ -169,9 +180,11 @@ class StoreReader {
     std::set<std::string> files;
   };
 
-  StoreReader(base::Env& env, std::string directory, StoreState state, std::shared_ptr<OpenFiles> files);
-  base::Result<ParquetFile> open_segment(const SegmentEntry& entry) const;
-  StoreReader with_files(StoreState state) const;
+  // With those of `known` (which may be nullptr) that are its files too.
+  StoreReader(base::Env& env, std::string directory, StoreState state, OpenFiles* known);
+  static base::Result<StoreReader> take_hold(base::Env& env, const std::string& directory, OpenFiles* known);
+  bool hold_files() const;
+  base::Result<ParquetFile> parse_segment(const SegmentEntry& entry, const FileBytes& bytes) const;
   base::Status scan_tail(const ScanRequest& request, const std::vector<std::size_t>& columns,
                          const BatchCallback& on_batch) const;
   base::Status find_damage();

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <functional>
 #include <iterator>
@@ -84,10 +85,11 @@ class SegmentScan {
     time_ = places_[schema.time_column];
   }
 
-  base::Status run(const StoreReader::BatchCallback& on_batch,
-                   const std::function<bool(std::size_t)>& leaves_out) const {
+  using LeavesOut = std::function<base::Result<bool>(std::size_t group)>;
+  base::Status run(const StoreReader::BatchCallback& on_batch, const LeavesOut& leaves_out) const {
     for (std::size_t g = 0; g < file_.groups(); ++g) {
-      if (leaves_out(g)) continue;
+      PJ_ASSIGN(const bool left_out, leaves_out(g));
+      if (left_out) continue;
       const auto bounds = file_.int_bounds(g, time_);
       if (bounds.has_value() && !window_.overlaps(bounds->first, bounds->second)) continue;
       const bool whole = bounds.has_value() && holds_all(window_, *bounds);
@@ -147,6 +149,17 @@ class SegmentScan {
   std::size_t time_ = 0;
 };
 
+// Whether a row group may have rows with the text.
+base::Result<bool> may_have(const ParquetFile& file, std::size_t group, std::size_t place,
+                            std::string_view text) {
+  if (place == kAbsentColumn) return false;
+  PJ_ASSIGN(const bool perhaps, file.may_contain(group, place, text));
+  if (!perhaps) return false;
+  PJ_ASSIGN(const Batch names, file.read(group, std::array{place}, {0, 0}));
+  const auto& texts = names.columns[0].dictionary;
+  return std::binary_search(texts.begin(), texts.end(), text);
+}
+
 // A finding of an error whose place is "STORE/file: byte N".
 Finding finding_of(const base::Error& error, const std::string& directory) {
   constexpr std::string_view kByte = ": byte ";
@@ -164,43 +177,83 @@ Finding finding_of(const base::Error& error, const std::string& directory) {
 
 // Files by name and hash, so that a file that took another's name is another file.
 struct StoreReader::OpenFiles {
+  static std::string key_of(const SegmentEntry& entry) { return entry.file + entry.summary.xxh3_128; }
   std::mutex mutex;
   std::map<std::string, std::shared_ptr<const ParquetFile>> files;
+  std::map<std::string, FileBytes> held;  // of those that nobody has asked for yet
 };
 
-StoreReader::StoreReader(base::Env& env, std::string directory, StoreState state,
-                         std::shared_ptr<OpenFiles> files)
-    : env_(&env), directory_(std::move(directory)), state_(std::move(state)), files_(std::move(files)) {}
+StoreReader::StoreReader(base::Env& env, std::string directory, StoreState state, OpenFiles* known)
+    : env_(&env),
+      directory_(std::move(directory)),
+      state_(std::move(state)),
+      files_(std::make_shared<OpenFiles>()) {
+  if (known == nullptr) return;
+  const std::lock_guard lock(known->mutex);
+  for (const auto& entry : manifest().segments) {
+    const std::string key = OpenFiles::key_of(entry);
+    if (const auto found = known->files.find(key); found != known->files.end()) {
+      files_->files.insert(*found);
+    } else if (const auto held = known->held.find(key); held != known->held.end()) {
+      files_->held.insert(*held);
+    }
+  }
+}
+
+// A writer may remove what this manifest names before it is opened: then the next manifest is read.
+base::Result<StoreReader> StoreReader::take_hold(base::Env& env, const std::string& directory,
+                                                 OpenFiles* known) {
+  constexpr int kTries = 20;
+  for (int i = 0; i < kTries; ++i) {
+    PJ_ASSIGN(auto state, load_state(env, directory));
+    StoreReader store(env, directory, std::move(state), known);
+    if (store.hold_files()) return store;
+    // A file that is missing though the manifest is the store's is damage, for whoever reads it.
+    PJ_ASSIGN(const bool current, store.is_current());
+    if (current) return store;
+  }
+  return base::io_error("open a store", directory, "its files are replaced faster than they can be opened",
+                        "Try again in a moment");
+}
 
 base::Result<StoreReader> StoreReader::open(base::Env& env, const std::string& directory) {
-  PJ_ASSIGN(auto state, load_state(env, directory));
-  return StoreReader(env, directory, std::move(state), std::make_shared<OpenFiles>());
+  return take_hold(env, directory, nullptr);
 }
 
 base::Result<StoreReader> StoreReader::open(base::Env& env, const std::string& directory,
                                             const Snapshot& snapshot) {
   PJ_ASSIGN(auto state, state_of(env, directory, snapshot));
-  return StoreReader(env, directory, std::move(state), std::make_shared<OpenFiles>());
+  StoreReader store(env, directory, std::move(state), nullptr);
+  store.hold_files();
+  return store;
 }
 
-base::Result<StoreReader> StoreReader::reopen() const {
-  PJ_ASSIGN(auto state, load_state(*env_, directory_));
-  return with_files(std::move(state));
-}
+base::Result<StoreReader> StoreReader::reopen() const { return take_hold(*env_, directory_, files_.get()); }
 
 base::Result<StoreReader> StoreReader::reopen(const Snapshot& snapshot) const {
   PJ_ASSIGN(auto state, state_of(*env_, directory_, snapshot));
-  return with_files(std::move(state));
+  StoreReader store(*env_, directory_, std::move(state), files_.get());
+  store.hold_files();
+  return store;
 }
 
-StoreReader StoreReader::with_files(StoreState state) const {
-  auto files = std::make_shared<OpenFiles>();
+// Maps every file that is not open yet: whatever the writer does, it then stays. False: one is not there.
+bool StoreReader::hold_files() const {
+  bool all = true;
   const std::lock_guard lock(files_->mutex);
-  for (const auto& entry : state.manifest.segments) {
-    const auto found = files_->files.find(entry.file + entry.summary.xxh3_128);
-    if (found != files_->files.end()) files->files.insert(*found);
+  for (const auto& entry : manifest().segments) {
+    const std::string key = OpenFiles::key_of(entry);
+    if (files_->files.contains(key) || files_->held.contains(key)) continue;
+    auto opened = env_->open_file(directory_ + "/" + entry.file);
+    if (!opened.ok()) {
+      all = all && opened.error().kind != base::ErrorKind::kMissing;
+      continue;
+    }
+    // What cannot be mapped is told to whoever asks for it.
+    auto bytes = FileBytes::of(std::move(*opened));
+    if (bytes.ok()) files_->held.emplace(key, std::move(*bytes));
   }
-  return StoreReader(*env_, directory_, std::move(state), std::move(files));
+  return all;
 }
 
 base::Result<bool> StoreReader::is_current() const {
@@ -231,21 +284,32 @@ base::Status StoreReader::log_status() const {
 }
 
 base::Result<std::shared_ptr<const ParquetFile>> StoreReader::segment(const SegmentEntry& entry) const {
-  const std::string key = entry.file + entry.summary.xxh3_128;
+  const std::string key = OpenFiles::key_of(entry);
+  std::optional<FileBytes> held;
   {
     const std::lock_guard lock(files_->mutex);
     if (const auto found = files_->files.find(key); found != files_->files.end()) return found->second;
+    if (const auto found = files_->held.find(key); found != files_->held.end()) held = found->second;
   }
-  PJ_ASSIGN(auto file, open_segment(entry));
+  if (!held) {
+    PJ_ASSIGN(auto opened, env_->open_file(directory_ + "/" + entry.file));
+    PJ_ASSIGN(held, FileBytes::of(std::move(opened)));
+  }
+  PJ_ASSIGN(auto file, parse_segment(entry, *held));
   auto kept = std::make_shared<const ParquetFile>(std::move(file));
   const std::lock_guard lock(files_->mutex);
+  files_->held.erase(key);
   return files_->files.try_emplace(key, std::move(kept)).first->second;
 }
 
-base::Result<ParquetFile> StoreReader::open_segment(const SegmentEntry& entry) const {
+bool StoreReader::has_read(const SegmentEntry& entry) const {
+  const std::lock_guard lock(files_->mutex);
+  return files_->files.contains(OpenFiles::key_of(entry));
+}
+
+base::Result<ParquetFile> StoreReader::parse_segment(const SegmentEntry& entry,
+                                                     const FileBytes& bytes) const {
   const std::string path = directory_ + "/" + entry.file;
-  PJ_ASSIGN(auto opened, env_->open_file(path));
-  PJ_ASSIGN(const auto bytes, FileBytes::of(std::move(opened)));
   const auto& summary = entry.summary;
   // Format 1 has no hash of the footer alone.
   const bool whole = bytes.bytes.size() == summary.bytes &&
@@ -262,6 +326,10 @@ base::Result<ParquetFile> StoreReader::open_segment(const SegmentEntry& entry) c
 base::Status StoreReader::scan(const ScanRequest& request, const BatchCallback& on_batch) const {
   const TableSchema& schema = schema_of(request.table);
   PJ_ASSIGN(const auto columns, columns_of(request, schema));
+  const std::size_t with = request.with ? schema.find(request.with->column) : 0;
+  if (with == schema.columns.size() || (request.with && schema.columns[with].type != ColumnType::kText))
+    return base::bad_input("scan a table", std::string(schema.name),
+                           "it has no text column '" + request.with->column + "'");
   for (const auto& entry : manifest().segments) {
     const auto& time = entry.summary.time;
     if (entry.table != schema.name || (request.only && !request.only(entry)) || !time.known ||
@@ -269,9 +337,14 @@ base::Status StoreReader::scan(const ScanRequest& request, const BatchCallback& 
       continue;
     if (left_out_->files.contains(entry.file)) continue;
     PJ_ASSIGN(const auto file, segment(entry));
-    PJ_TRY(SegmentScan(*file, schema, columns, request.window).run(on_batch, [&](std::size_t group) {
-      return leaves_out(entry, group);
-    }));
+    const auto left_out = [&](std::size_t group) -> base::Result<bool> {
+      if (leaves_out(entry, group)) return true;
+      if (!request.with) return false;
+      const std::size_t place = places_of(schema, file->format_version())[with];
+      PJ_ASSIGN(const bool perhaps, may_have(*file, group, place, request.with->text));
+      return !perhaps;
+    };
+    PJ_TRY(SegmentScan(*file, schema, columns, request.window).run(on_batch, left_out));
   }
   PJ_TRY(log_status());
   return request.only ? base::ok_status() : scan_tail(request, columns, on_batch);

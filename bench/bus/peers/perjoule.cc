@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <condition_variable>
+#include <filesystem>
 #include <mutex>
 #include <unordered_map>
 
@@ -88,7 +89,8 @@ void put(Answer& answer, std::initializer_list<std::int64_t> numbers) {
 
 class Questions {
  public:
-  base::Result<Answer> ask(bus::QuerySession& session, QueryId id, const QueryParams& params) const {
+  base::Result<Answer> ask(bus::QuerySession& session, QueryId id, const QueryParams& params,
+                           bool rollups) const {
     switch (id) {
       case QueryId::kRequest:
         return request(session, params.request);
@@ -103,7 +105,7 @@ class Questions {
       case QueryId::kHotRequests:
         return hot(session, params);
       case QueryId::kHeatMap:
-        return heat(session);
+        return heat(session, rollups);
       case QueryId::kAudit:
         return audit(session);
       case QueryId::kLastValues:
@@ -166,8 +168,11 @@ class Questions {
     }
     return out;
   }
-  base::Result<Answer> heat(bus::QuerySession& session) const {
-    PJ_ASSIGN(const auto found, bus::heat_map(session));
+  base::Result<Answer> heat(bus::QuerySession& session, bool rollups) const {
+    bus::EnergyQuery q;
+    q.by = {"node", "phase"};
+    q.rollups = rollups;
+    PJ_ASSIGN(const auto found, bus::energy_by(session, q));
     Answer out = empty_answer(QueryId::kHeatMap);
     for (const auto& g : found.groups)
       put(out, {nodes_.of(g.keys[0]), phases_.of(g.keys[1]), g.energy_uj, static_cast<std::int64_t>(g.rows)});
@@ -196,9 +201,10 @@ class Questions {
 
 }  // namespace
 
-base::Result<Answer> ask_perjoule(bus::QuerySession& session, QueryId id, const QueryParams& params) {
+base::Result<Answer> ask_perjoule(bus::QuerySession& session, QueryId id, const QueryParams& params,
+                                  bool rollups) {
   static const Questions questions;
-  return questions.ask(session, id, params);
+  return questions.ask(session, id, params, rollups);
 }
 
 namespace {
@@ -263,6 +269,20 @@ class Perjoule final : public Peer {
 
 base::Result<std::unique_ptr<Peer>> make_perjoule(const PeerOptions& options) {
   return std::unique_ptr<Peer>(new Perjoule(options));
+}
+
+base::Status make_perjoule_store(const GeneratorOptions& stream, const std::string& directory) {
+  if (std::filesystem::exists(directory + "/catalog/manifest.json")) return base::ok_status();
+  std::filesystem::create_directories(directory);
+  PJ_ASSIGN(const auto peer, make_perjoule({}));
+  PJ_TRY(peer->open(directory));
+  Generator generator(stream);
+  EventBatch batch;
+  for (std::int64_t i = 0; i < generator.batches(); ++i) {
+    generator.fill(i, batch);
+    PJ_TRY(peer->append(batch));
+  }
+  return peer->finish();
 }
 
 }  // namespace perjoule::bench

@@ -6,6 +6,11 @@
 
 namespace perjoule::bench {
 
-base::Result<Answer> ask_perjoule(bus::QuerySession& session, QueryId id, const QueryParams& params);
+// `rollups` false: Q6 from the rows alone.
+base::Result<Answer> ask_perjoule(bus::QuerySession& session, QueryId id, const QueryParams& params,
+                                  bool rollups = true);
+
+// A store of the whole stream, everything sealed, if the folder has none.
+base::Status make_perjoule_store(const GeneratorOptions& stream, const std::string& directory);
 
 }  // namespace perjoule::bench
