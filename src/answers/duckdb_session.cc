@@ -10,6 +10,7 @@ namespace fs = std::filesystem;
 using duckdb::Handle;
 using duckdb::QueryResult;
 
+constexpr std::chrono::milliseconds kInterruptAgain{20};
 constexpr int kSelectStatement = 1, kExplainStatement = 4;  // duckdb_statement_type
 
 std::string sql_text(std::string_view text) {
@@ -77,6 +78,7 @@ base::Status DuckSession::open(const bus::StoreReader& store, const QueryOptions
   if (options.threads != 0) PJ_TRY(set_up("SET threads=" + std::to_string(options.threads)));
   if (!options.memory.empty()) PJ_TRY(set_up("SET memory_limit=" + sql_text(options.memory)));
   max_seconds_ = options.max_seconds;
+  stop_ = options.stop;
   PJ_TRY(make_views(store));
   return lock(store);
 }
@@ -162,17 +164,25 @@ base::Status DuckSession::check_type(Handle statements) {
   return status;
 }
 
-void DuckSession::watch(double seconds) {
-  watchdog_ = std::thread([this, seconds] {
+void DuckSession::watch() {
+  watchdog_ = std::thread([this] {
+    const auto is_done = [this] { return done_; };
     std::unique_lock lock(mutex_);
-    if (wake_.wait_for(lock, std::chrono::duration<double>(seconds), [this] { return done_; })) return;
-    late_ = true;
-    duck_.interrupt(connection_);
+    if (max_seconds_ > 0)
+      wake_.wait_for(lock, stop_, std::chrono::duration<double>(max_seconds_), is_done);
+    else
+      wake_.wait(lock, stop_, is_done);
+    late_ = !done_ && !stop_.stop_requested();
+    // Again and again: DuckDB forgets an interrupt that comes before the query begins.
+    while (!done_) {
+      duck_.interrupt(connection_);
+      wake_.wait_for(lock, kInterruptAgain, is_done);
+    }
   });
 }
 
 base::Status DuckSession::execute(const std::string& sql, bool streaming, QueryResult& result) {
-  if (max_seconds_ > 0) watch(max_seconds_);
+  if (max_seconds_ > 0 || stop_.stop_possible()) watch();
   if (!streaming) {
     if (duck_.query(connection_, sql.c_str(), &result) == 0) return base::ok_status();
     return broken_off(result);
@@ -195,6 +205,9 @@ base::Error DuckSession::broken_off(QueryResult& result) const {
     return refused_query(
         "it took longer than " + std::to_string(static_cast<long>(max_seconds_)) + " seconds",
         "Ask for less: a shorter time, fewer groups");
+  if (stop_.stop_requested())
+    return base::io_error("run the query", "SQL", "it was broken off: the server stops, or its client left",
+                          "Ask again");
   const char* why = duck_.result_error(&result);
   return refused_query(why != nullptr ? why : "DuckDB gave no reason");
 }

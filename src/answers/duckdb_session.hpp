@@ -4,9 +4,11 @@
 // library outlives the session; the session keeps what its views read.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -30,8 +32,9 @@ class DuckSession {
   // Runs a statement that passed check(); the caller destroys the result. Error: kBadInput with DuckDB's
   // words.
   base::Status execute(const std::string& sql, bool streaming, duckdb::QueryResult& result);
-  // Why the answer broke off: the time was up, or DuckDB's own reason.
+  // Why the answer broke off: the time was up, nobody waits for it any more, or DuckDB's own reason.
   base::Error broken_off(duckdb::QueryResult& result) const;
+  bool is_broken_off() const { return late_ || stop_.stop_requested(); }
   const duckdb::Library& library() const { return duck_; }
 
  private:
@@ -40,15 +43,17 @@ class DuckSession {
   base::Status make_view(const bus::StoreReader& store, bus::Table table);
   base::Status lock(const bus::StoreReader& store);
   base::Status check_type(duckdb::Handle statements);
-  void watch(double seconds);
+  void watch();
 
   const duckdb::Library& duck_;
   duckdb::Handle database_ = nullptr, connection_ = nullptr;
   std::vector<std::unique_ptr<TailTable>> tails_;
   double max_seconds_ = 0;
+  std::stop_token stop_;
   std::mutex mutex_;
-  std::condition_variable wake_;
-  bool done_ = false, late_ = false;
+  std::condition_variable_any wake_;
+  bool done_ = false;  // under mutex_
+  std::atomic<bool> late_ = false;
   std::thread watchdog_;
 };
 

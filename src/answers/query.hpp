@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,7 @@ struct QueryOptions {
   std::uint64_t max_rows = 0;  // of an answer, more are refused; 0: any
   std::string memory = {};     // what DuckDB may take, "1GB"; empty: as it likes
   double max_seconds = 0;      // a query that takes longer is broken off; 0: any
+  std::stop_token stop = {};   // asked to stop: the query is broken off at once, with kIo
 };
 
 struct QueryAnswer {

@@ -175,7 +175,7 @@ class Stream final : public QueryStream {
     Handle chunk = library_.fetch_chunk(result_);
     if (chunk == nullptr) {
       const char* why = library_.result_error(&result_);
-      if (why != nullptr && *why != '\0') return session_.broken_off(result_);
+      if ((why != nullptr && *why != '\0') || session_.is_broken_off()) return session_.broken_off(result_);
       ended_ = true;
       return sink_->end();
     }

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "answers/damage.hpp"
 #include "answers/query_stream.hpp"
@@ -167,6 +168,35 @@ TEST_F(QueryTest, StreamsAreBounded) {
                                       bus::StreamFormat::kCsv, bounded);
   ASSERT_FALSE(late.ok());
   EXPECT_NE(late.error().why.find("longer than"), std::string::npos) << late.error().why;
+}
+
+// The stop may come at any moment: before the query begins, as here, or while it runs.
+TEST_F(QueryTest, IsBrokenOffWhenNobodyWaits) {
+  const std::string endless = "select count(*) from range(10000000000) a, range(10000000) b";
+  std::stop_source work;
+  QueryOptions waited = options_;
+  waited.stop = work.get_token();
+  std::thread client([&] { work.request_stop(); });
+  const auto whole = query(*store_, endless, waited);
+  client.join();
+  ASSERT_FALSE(whole.ok());
+  EXPECT_EQ(whole.error().kind, base::ErrorKind::kIo) << whole.error().message();
+  EXPECT_NE(whole.error().why.find("broken off"), std::string::npos) << whole.error().why;
+  const auto pieces = QueryStream::open(*store_, endless, bus::StreamFormat::kCsv, waited);
+  ASSERT_FALSE(pieces.ok());
+  EXPECT_EQ(pieces.error().kind, base::ErrorKind::kIo) << pieces.error().message();
+
+  std::stop_source later;
+  waited.stop = later.get_token();
+  const auto rows =
+      QueryStream::open(*store_, "select * from range(1000000000)", bus::StreamFormat::kCsv, waited);
+  ASSERT_TRUE(rows.ok()) << rows.error().message();
+  later.request_stop();
+  std::string bytes;
+  auto more = (*rows)->next(bytes);
+  while (more.ok() && *more) more = (*rows)->next(bytes);
+  ASSERT_FALSE(more.ok());
+  EXPECT_EQ(more.error().kind, base::ErrorKind::kIo) << more.error().message();
 }
 
 // What is acknowledged and not sealed is in the answer, once; a reader keeps its moment while sealing goes

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -23,6 +24,7 @@ struct Request {
   std::vector<TextPair> parameters;  // what the route's pattern took out of the path, decoded
   std::string body;                  // unpacked
   std::string client;                // the caller's address; empty where there is no socket
+  std::stop_token abandoned;         // stopped when the client left, or the server is about to
 
   // The first of that name; empty if there is none.
   std::string_view header(std::string_view name) const;

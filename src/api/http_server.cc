@@ -1,5 +1,7 @@
 #include "api/http_server.hpp"
 
+#include <poll.h>
+
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
@@ -37,6 +39,8 @@ using Plain = beast::tcp_stream;
 using Secure = beast::ssl_stream<beast::tcp_stream>;
 
 constexpr const char* kWhat = "read the request";
+
+constexpr std::chrono::milliseconds kLookAgain{100};  // whether a client that waits is still there
 
 std::chrono::milliseconds milliseconds(double seconds) {
   return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
@@ -132,9 +136,13 @@ class Server final : public HttpServer {
   // A connection as the stop sees it; lives in its coroutine.
   struct Connection {
     Plain* stream = nullptr;
-    bool idle = true;  // between two requests
+    bool idle = true;        // between two requests
+    bool in_pieces = false;  // its answer has no end known beforehand
+    // While an answer is worked out or comes in pieces: stopping it tells the handler that nobody waits.
+    std::stop_source work{std::nostopstate};
   };
   class Opened;
+  class Attended;
 
   base::Status load_tls();
   asio::awaitable<void> accept_loop();
@@ -205,6 +213,50 @@ class Server::Opened {
   Server& server_;
 };
 
+// A request at work: looks now and then whether its client is still there, and stops the work when it is not.
+// A client that only closed its own direction counts as gone: the two cannot be told apart.
+class Server::Attended {
+ public:
+  Attended(asio::io_context& io, Connection& connection) : connection_(connection) {
+    connection_.work = std::stop_source();
+    look_ = std::make_shared<Look>(
+        Look{asio::steady_timer(io), connection_.work, connection_.stream->socket().native_handle()});
+    look_later(look_);
+  }
+  Attended(const Attended&) = delete;
+  Attended& operator=(const Attended&) = delete;
+  ~Attended() {
+    connection_.work = std::stop_source(std::nostopstate);
+    look_->over = true;
+    look_->timer.cancel();
+  }
+
+ private:
+  // Outlives the request by the timer's last call.
+  struct Look {
+    asio::steady_timer timer;
+    std::stop_source work;
+    int socket;
+    bool over = false;
+  };
+
+  static void look_later(const std::shared_ptr<Look>& look) {
+    look->timer.expires_after(kLookAgain);
+    look->timer.async_wait([look](const error_code&) {
+      if (look->over) return;
+      if (is_gone(look->socket)) return void(look->work.request_stop());
+      look_later(look);
+    });
+  }
+  static bool is_gone(int socket) {
+    pollfd state{socket, POLLRDHUP, 0};
+    return ::poll(&state, 1, 0) > 0;
+  }
+
+  Connection& connection_;
+  std::shared_ptr<Look> look_;
+};
+
 base::Status Server::load_tls() {
   if (options_.certificate.empty()) return base::ok_status();
   tls_.emplace(ssl::context::tls_server);
@@ -238,8 +290,9 @@ void Server::stop() {
     error_code ignored;
     acceptor_.close(ignored);
     retry_.cancel();
-    for (const Connection* c : connections_) {
-      if (c->idle) c->stream->cancel();
+    for (Connection* c : connections_) {
+      if (c->idle || c->in_pieces) c->stream->cancel();
+      c->work.request_stop();
     }
   });
   closed_.wait_for(lock, milliseconds(options_.grace_seconds), [this] { return open_ == 0; });
@@ -318,6 +371,7 @@ asio::awaitable<void> Server::serve(Stream& stream, Connection& connection) {
   bool first = true;
   while (!stopping_) {
     connection.idle = true;
+    connection.in_pieces = false;
     const bool go_on = co_await one_request(stream, connection, buffer, first);
     if (!go_on) co_return;
     first = false;
@@ -348,6 +402,7 @@ asio::awaitable<bool> Server::one_request(Stream& stream, Connection& connection
   Response response;
   const unsigned version = parser.get().version();
   const Route* route = nullptr;
+  std::optional<Attended> attended;  // until the last piece of the answer is written
   if (!take_head(parser, request))
     response = bad_request(400, "target", "the path or its parameters cannot be read");
   else
@@ -368,10 +423,13 @@ asio::awaitable<bool> Server::one_request(Stream& stream, Connection& connection
       keep_alive = false;
     } else {
       request.body = std::move(parser.get().body());
+      attended.emplace(io_, connection);
+      request.abandoned = connection.work.get_token();
       co_await in_worker([&] { response = gate_.answer(*route, request); });
     }
   }
   keep_alive = keep_alive && !stopping_;
+  connection.in_pieces = static_cast<bool>(response.more);
   co_return co_await write(stream, std::move(response), version, keep_alive, request.method == "HEAD") &&
       keep_alive;
 }
@@ -438,7 +496,7 @@ asio::awaitable<bool> Server::write_pieces(Stream& stream, Response& response, s
         failed = true;
       }
     });
-    if (failed) co_return false;
+    if (failed || stopping_) co_return false;
   }
   if (!chunked) co_return true;
   co_return co_await send(stream, "0\r\n\r\n");

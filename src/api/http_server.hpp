@@ -4,7 +4,9 @@
 // on the loopback, or elsewhere with TLS and a token; anything else is refused at the start.
 //   HttpServer::start(router, options) -> running server; kBadInput for options that do not fit together,
 //                                         kIo for an address that cannot be taken
-//   stop()             takes no more connections, lets answers finish (at most `grace_seconds`)
+//   stop()             takes no more connections, lets answers finish (at most `grace_seconds`); tells the
+//                      handlers at work (Request::abandoned), and breaks off what comes in pieces
+// A client that closes its connection while its request is at work is noticed, and the handler told.
 //   answer_bytes(...)  the answer to raw bytes, without a socket: for tests and the fuzzer
 // Thread rule: any thread. Handlers run in `workers` threads of the server's own and may block. Ownership:
 // owns its threads and sockets; what handlers refer to must outlive it. Units: bytes, seconds.

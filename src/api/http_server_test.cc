@@ -184,6 +184,64 @@ TEST(HttpServer, StopLetsAnAnswerFinish) {
   stopped.wait();
 }
 
+// Answers only when nobody waits any more.
+Router patient(std::promise<void>& begun, std::promise<void>& abandoned) {
+  Router router;
+  router.add("GET", "/patient", [&](const Request& request) {
+    std::promise<void> stopped;
+    const std::stop_callback told(request.abandoned, [&] { stopped.set_value(); });
+    begun.set_value();
+    stopped.get_future().wait();
+    abandoned.set_value();
+    return Response{.body = "late"};
+  });
+  return router;
+}
+
+TEST(HttpServer, TellsTheHandlerThatItsClientLeft) {
+  std::promise<void> begun, abandoned;
+  const auto server = HttpServer::start(patient(begun, abandoned), {});
+  ASSERT_TRUE(server.ok());
+  {
+    Client client((*server)->port());
+    // A request behind it is no reason to think that the client is there.
+    client.send("GET /patient HTTP/1.1\r\nHost: localhost\r\n\r\n" + std::string(kHello));
+    begun.get_future().wait();
+  }
+  abandoned.get_future().wait();
+}
+
+TEST(HttpServer, StopTellsTheHandlers) {
+  std::promise<void> begun, abandoned;
+  const auto server = HttpServer::start(patient(begun, abandoned), {});
+  ASSERT_TRUE(server.ok());
+  Client client((*server)->port());
+  client.send("GET /patient HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  begun.get_future().wait();
+  (*server)->stop();
+  EXPECT_TRUE(client.read_all().ends_with("late"));
+}
+
+TEST(HttpServer, StopBreaksOffWhatNobodyReads) {
+  std::promise<void> full;
+  Router router;
+  router.add("GET", "/endless", [&](const Request&) {
+    Response response;
+    response.more = [&full, n = 0](std::string& piece) mutable {
+      piece.assign(1U << 20, 'x');
+      if (++n == 1) full.set_value();
+      return true;
+    };
+    return response;
+  });
+  const auto server = HttpServer::start(std::move(router), {.write_seconds = 1e6, .grace_seconds = 1e6});
+  ASSERT_TRUE(server.ok());
+  Client client((*server)->port());
+  client.send("GET /endless HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  full.get_future().wait();
+  (*server)->stop();
+}
+
 TEST(HttpServer, ListensElsewhereOnlyWithTlsAndAToken) {
   const auto refused = HttpServer::start(hello(), {.address = "0.0.0.0"});
   ASSERT_FALSE(refused.ok());

@@ -330,6 +330,7 @@ class Handlers {
     options.max_rows = s_.options_.query_rows;
     options.memory = "2GB";
     options.max_seconds = s_.options_.query_seconds;
+    options.stop = request.abandoned;
     if (format) {
       PJ_ASSIGN(auto stream, answers::QueryStream::open(store, sql, *format, options));
       return marked(stream_rows(std::move(stream), *format, std::move(place)), store);
