@@ -10,29 +10,7 @@ namespace perjoule::api {
 namespace {
 
 constexpr const char* kWhat = "read OTLP metrics";
-constexpr const char* kDelta =
-    "delta temporality is not kept; set the exporter's temporality to cumulative "
-    "(OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=cumulative)";
-constexpr const char* kKind = "exponential histograms and summaries are not kept";
-constexpr const char* kNoValue = "the point has no value";
-constexpr const char* kNoTime = "the point has no time";
-
-constexpr std::uint64_t kCumulative = 2;
-constexpr std::uint64_t kNoRecordedValue = 1;  // DataPointFlags
 constexpr std::size_t kMostAttributes = 128;
-
-// Message numbers of opentelemetry/proto/metrics/v1/metrics.proto.
-enum : std::uint32_t {
-  kGaugeField = 5,
-  kSumField = 7,
-  kHistogramField = 9,
-  kExponentialField = 10,
-  kSummaryField = 11
-};
-
-base::Error damaged() {
-  return base::bad_input(kWhat, "body", "it is no ExportMetricsServiceRequest in protobuf");
-}
 
 // A scalar AnyValue as text; lists and structures are left out.
 std::string any_value(std::string_view bytes, bool& good) {
@@ -47,180 +25,6 @@ std::string any_value(std::string_view bytes, bool& good) {
   good = good && !in.failed();
   return out;
 }
-
-void key_value(std::string_view bytes, Attributes& out, bool& good) {
-  ProtoReader in(bytes);
-  std::string_view key, value;
-  while (in.next()) {
-    if (in.field() == 1) key = in.bytes();
-    if (in.field() == 2) value = in.bytes();
-  }
-  good = good && !in.failed();
-  std::string text = any_value(value, good);
-  if (!key.empty() && !text.empty() && key.size() + text.size() <= bus::kMaxTextBytes &&
-      out.size() < kMostAttributes)
-    out.insert_or_assign(std::string(key), std::move(text));
-}
-
-using Shared = std::shared_ptr<const Attributes>;
-
-struct RawPoint {
-  std::uint64_t time = 0, flags = 0, count = 0;
-  double value = energy::kAbsent;
-  bool has_value = false;
-  Attributes attributes;
-};
-
-RawPoint number_point(std::string_view bytes, bool& good) {
-  RawPoint p;
-  ProtoReader in(bytes);
-  while (in.next()) {
-    if (in.field() == 7) key_value(in.bytes(), p.attributes, good);
-    if (in.field() == 3) p.time = in.number();
-    if (in.field() == 8) p.flags = in.number();
-    if (!in.is_fixed64() || (in.field() != 4 && in.field() != 6)) continue;
-    p.value = in.field() == 4 ? in.real() : static_cast<double>(static_cast<std::int64_t>(in.number()));
-    p.has_value = true;
-  }
-  good = good && !in.failed();
-  return p;
-}
-
-RawPoint histogram_point(std::string_view bytes, bool& good) {
-  RawPoint p;
-  ProtoReader in(bytes);
-  while (in.next()) {
-    if (in.field() == 9) key_value(in.bytes(), p.attributes, good);
-    if (in.field() == 3) p.time = in.number();
-    if (in.field() == 4) p.count = in.number();
-    if (in.field() == 10) p.flags = in.number();
-    if (in.field() != 5 || !in.is_fixed64()) continue;
-    p.value = in.real();
-    p.has_value = true;
-  }
-  good = good && !in.failed();
-  return p;
-}
-
-// What both forms of the message are turned into points with.
-class Collector {
- public:
-  explicit Collector(OtlpBatch& batch) : batch_(batch) {}
-  bool too_many() const { return seen_ > kMostOtlpPoints; }
-  bool one_more() { return ++seen_ <= kMostOtlpPoints; }
-  void drop(const char* why, std::uint64_t n = 1) {
-    if (n != 0) batch_.drops[why] += n;
-  }
-
-  void number(const std::string& metric, const Shared& resource, RawPoint p) {
-    if ((p.flags & kNoRecordedValue) != 0 || !p.has_value) return drop(kNoValue);
-    add(metric, resource, p, p.value);
-  }
-  void histogram(const std::string& metric, const Shared& resource, const RawPoint& p) {
-    if ((p.flags & kNoRecordedValue) != 0) return drop(kNoValue);
-    const bool kept = add(metric + ".count", resource, p, static_cast<double>(p.count));
-    if (kept && p.has_value) add(metric + ".sum", resource, p, p.value);
-  }
-
- private:
-  bool add(std::string metric, const Shared& resource, const RawPoint& p, double value) {
-    if (p.time == 0 || p.time > static_cast<std::uint64_t>(INT64_MAX)) return drop(kNoTime), false;
-    batch_.points.push_back(
-        {std::move(metric), resource, p.attributes, static_cast<std::int64_t>(p.time), value});
-    return true;
-  }
-  OtlpBatch& batch_;
-  std::size_t seen_ = 0;
-};
-
-class Reader {
- public:
-  explicit Reader(OtlpBatch& batch) : collector_(batch) {}
-
-  base::Status read(std::string_view bytes) {
-    ProtoReader in(bytes);
-    while (in.next()) {
-      if (in.field() == 1 && in.is_bytes()) resource_metrics(in.bytes());
-      if (collector_.too_many())
-        return base::bad_input(kWhat, "body", "it has more than 65,536 points", "Send smaller batches");
-    }
-    if (in.failed() || !good_) return damaged();
-    return base::ok_status();
-  }
-
- private:
-  // The resource may stand behind what it belongs to, so it is read first.
-  void resource_metrics(std::string_view bytes) {
-    Attributes attributes;
-    ProtoReader first(bytes);
-    while (first.next()) {
-      if (first.field() != 1) continue;
-      ProtoReader in(first.bytes());
-      while (in.next()) {
-        if (in.field() == 1) key_value(in.bytes(), attributes, good_);
-      }
-      good_ = good_ && !in.failed();
-    }
-    good_ = good_ && !first.failed();
-    const auto resource = std::make_shared<const Attributes>(std::move(attributes));
-    ProtoReader second(bytes);
-    while (good_ && second.next()) {
-      if (second.field() == 2) scope_metrics(second.bytes(), resource);
-    }
-  }
-
-  void scope_metrics(std::string_view bytes, const Shared& resource) {
-    ProtoReader in(bytes);
-    while (good_ && !collector_.too_many() && in.next()) {
-      if (in.field() == 2) metric(in.bytes(), resource);
-    }
-    good_ = good_ && !in.failed();
-  }
-
-  void metric(std::string_view bytes, const Shared& resource) {
-    std::string name;
-    std::string_view data;
-    std::uint32_t kind = 0;
-    ProtoReader in(bytes);
-    while (in.next()) {
-      if (in.field() == 1)
-        name = std::string(in.bytes().substr(0, bus::kMaxTextBytes + 1));  // longer: refused
-      if (in.field() < kGaugeField || in.field() > kSummaryField) continue;
-      kind = in.field();
-      data = in.bytes();
-    }
-    good_ = good_ && !in.failed();
-    if (good_) points(name, kind, data, resource);
-  }
-
-  void points(const std::string& name, std::uint32_t kind, std::string_view data, const Shared& resource) {
-    std::uint64_t temporality = kCumulative;
-    if (kind == kSumField || kind == kHistogramField) {
-      ProtoReader in(data);
-      temporality = 0;
-      while (in.next()) {
-        if (in.field() == 2 && in.is_varint()) temporality = in.number();
-      }
-    }
-    ProtoReader in(data);
-    while (in.next()) {
-      if (in.field() != 1 || !in.is_bytes()) continue;
-      if (!collector_.one_more()) return;
-      if (kind == kExponentialField || kind == kSummaryField)
-        collector_.drop(kKind);
-      else if (temporality != kCumulative)
-        collector_.drop(kDelta);
-      else if (kind == kHistogramField)
-        collector_.histogram(name, resource, histogram_point(in.bytes(), good_));
-      else
-        collector_.number(name, resource, number_point(in.bytes(), good_));
-    }
-    good_ = good_ && !in.failed();
-  }
-
-  Collector collector_;
-  bool good_ = true;
-};
 
 void put_varint(std::string& out, std::uint64_t v) {
   for (; v >= 0x80; v >>= 7) out += static_cast<char>((v & 0x7F) | 0x80);
@@ -324,10 +128,19 @@ std::string text_of(const Drops& drops) {
   return out;
 }
 
-base::Result<OtlpBatch> read_otlp(std::string_view bytes) {
-  OtlpBatch batch;
-  PJ_TRY(Reader(batch).read(bytes));
-  return batch;
+bool read_attribute(std::string_view bytes, Attributes& out) {
+  ProtoReader in(bytes);
+  std::string_view key, value;
+  while (in.next()) {
+    if (in.field() == 1) key = in.bytes();
+    if (in.field() == 2) value = in.bytes();
+  }
+  bool good = !in.failed();
+  std::string text = any_value(value, good);
+  if (!key.empty() && !text.empty() && key.size() + text.size() <= bus::kMaxTextBytes &&
+      out.size() < kMostAttributes)
+    out.insert_or_assign(std::string(key), std::move(text));
+  return good;
 }
 
 base::Result<MappedPoint> map_point(const OtlpPoint& p) {

@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "api/proto_reader.hpp"
+#include "api/test_otlp.hpp"
 #include "energy/signal_catalogue.hpp"
 
 namespace perjoule::api {
@@ -40,6 +41,15 @@ std::string gpu_energy(std::uint64_t temporality = 2) {
       attribute(7, "hw.id", "gpu0") + attribute(7, "hw.type", "gpu") + fixed(3, kTime) + real(4, 1234.5);
   return bytes(1, "hw.energy") + bytes(3, "J") +
          bytes(7, bytes(1, point) + number(2, temporality) + number(3, 1));
+}
+
+// What the slow reader says, once the server's has said the same twice: new, and with what it remembers.
+base::Result<OtlpBatch> read_otlp(std::string_view bytes) {
+  OtlpReader reader("otlp/1");
+  const OtlpOutcome slow = slow_outcome(bytes);
+  EXPECT_EQ(outcome_of(reader, bytes), slow);
+  EXPECT_EQ(outcome_of(reader, bytes), slow);
+  return read_otlp_slowly(bytes);
 }
 
 TEST(Otlp, ReadsASum) {
@@ -122,6 +132,34 @@ TEST(Otlp, ALongNameOrAttributeIsNotMultiplied) {
   EXPECT_FALSE(map_point(batch->points.at(0)).ok());
   const auto host = read_otlp(request(gpu_energy(), bytes(1, attribute(1, "host.id", longer))));
   EXPECT_EQ(map_point(host->points.at(0))->device, "gpu0");
+}
+
+// Points that differ in little, asked of one reader that remembers those before.
+TEST(Otlp, RemembersNothingWrong) {
+  OtlpReader reader("otlp/1");
+  for (const char* host : {"n1", "n2"}) {
+    for (const char* metric : {"hw.energy", "hw.power", "own"}) {
+      for (const char* gpu : {"0", "1"}) {
+        for (const std::uint64_t after : {1U, 2U}) {
+          const std::string apart = attribute(7, "hw.id", gpu) + fixed(3, kTime + after) +
+                                    attribute(7, "hw.type", "gpu") +
+                                    real(4, 7.5 * static_cast<double>(after));
+          const std::string one = request(bytes(1, metric) + bytes(5, bytes(1, apart) + bytes(1, apart)),
+                                          bytes(1, attribute(1, "host.id", host)));
+          EXPECT_EQ(outcome_of(reader, one), slow_outcome(one));
+        }
+      }
+    }
+  }
+}
+
+TEST(Otlp, KeepsEachPointOfMoreThanABlock) {
+  std::string points;
+  for (std::size_t i = 0; i < kMostOtlpPoints; ++i)
+    points += bytes(1, fixed(3, kTime + i) + fixed(4, i) + real(5, 1.0));
+  const auto batch = read_otlp(request(bytes(1, "latency") + bytes(9, points + number(2, 2))));
+  ASSERT_TRUE(batch.ok());
+  EXPECT_EQ(batch->points.size(), 2 * kMostOtlpPoints);
 }
 
 TEST(Otlp, EverySignalOfTheTableIsInTheCatalogue) {

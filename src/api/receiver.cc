@@ -1,7 +1,9 @@
 #include "api/receiver.hpp"
 
 #include <algorithm>
+#include <condition_variable>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "api/json_lines.hpp"
 #include "base/text.hpp"
@@ -82,58 +84,125 @@ Response receipt_response(const bus::Receipt& receipt, std::size_t rows) {
   return {.body = j.dump() + "\n"};
 }
 
-base::Result<bus::Receipt> Receiver::store_numbered(bus::Table table, const bus::Batch& batch) {
-  const bus::BlockKey key{source_, last_, last_ + 1, last_ + batch.rows};
-  PJ_ASSIGN(std::string block, bus::encode_block(table, batch, key));
-  bus::Receipt receipt = engine_.store(std::move(block));
-  // After a failure the engine has forgotten what it accepted, so counting goes on from what is stored.
-  last_ = is_good(receipt) ? key.last_seq : engine_.stored_through(source_);
-  return receipt;
+// The blocks of one request on their way, and what became of them. It must not go before wait() has returned.
+class Receiver::Answers {
+ public:
+  // Gives a block to the engine; its place among the answers.
+  std::size_t send(bus::Engine& engine, std::string block) {
+    const std::size_t place = expect();
+    engine.submit(std::move(block), bus::Durability::kDurable,
+                  [this, place](const bus::Receipt& receipt) { set(place, receipt); });
+    return place;
+  }
+  std::optional<bus::Receipt> at(std::size_t place) {
+    const std::lock_guard lock(mutex_);
+    return receipts_[place];
+  }
+  // The last block was answered, and is sent again.
+  void forget_last() {
+    const std::lock_guard lock(mutex_);
+    receipts_.pop_back();
+  }
+  // Of all blocks: the first bad answer, else the last; nothing if there was no block.
+  std::optional<bus::Receipt> wait() {
+    std::unique_lock lock(mutex_);
+    answered_.wait(lock, [&] { return open_ == 0; });
+    for (const auto& r : receipts_)
+      if (!is_good(*r)) return r;
+    return receipts_.empty() ? std::nullopt : receipts_.back();
+  }
+
+ private:
+  std::size_t expect() {
+    const std::lock_guard lock(mutex_);
+    ++open_;
+    receipts_.emplace_back();
+    return receipts_.size() - 1;
+  }
+  void set(std::size_t place, const bus::Receipt& receipt) {
+    const std::lock_guard lock(mutex_);
+    receipts_[place] = receipt;
+    if (--open_ == 0) answered_.notify_one();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable answered_;
+  std::vector<std::optional<bus::Receipt>> receipts_;
+  std::size_t open_ = 0;
+};
+
+// Only the order of the numbers needs mutex_; the caller waits without it, so that what many senders send
+// goes into one group.
+base::Status Receiver::submit(bus::Table table, const MakeBatch& make, Answers& answers) {
+  const std::lock_guard lock(mutex_);
+  for (;;) {
+    PJ_ASSIGN(const bus::Batch* batch, make(last_));
+    const bus::BlockKey key{source_, last_, last_ + 1, last_ + batch->rows};
+    PJ_ASSIGN(std::string block, bus::encode_block(table, *batch, key));
+    const auto answer = answers.at(answers.send(engine_, std::move(block)));
+    if (!answer || is_good(*answer)) {
+      last_ = key.last_seq;
+      return base::ok_status();
+    }
+    // After a failed write the engine has forgotten what it had accepted, so counting goes on from what is
+    // stored; nothing of this source is on its way then.
+    const std::uint64_t stored = engine_.stored_through(source_);
+    if (answer->outcome != bus::Outcome::kRefused || stored == last_) return base::ok_status();
+    last_ = stored;
+    answers.forget_last();
+  }
 }
 
-base::Result<bus::Receipt> Receiver::store_points(const OtlpBatch& batch, Drops& drops) {
-  base::SymbolTable symbols;
-  bus::TableBuilder builder(bus::Table::kSamples, symbols,
-                            std::clamp<std::size_t>(batch.points.size(), 1, bus::kMaxBlockRows));
-  const base::Symbol source = symbols.intern(source_);
-  const std::lock_guard lock(mutex_);
-  std::uint64_t seq = last_;
-  bus::Receipt receipt{bus::Outcome::kStored, last_, {}};
-  const auto flush = [&]() -> base::Status {
-    if (builder.rows() == 0) return base::ok_status();
-    PJ_ASSIGN(receipt, store_numbered(bus::Table::kSamples, builder.take()));
-    return base::ok_status();
-  };
-  for (const OtlpPoint& point : batch.points) {
-    const auto mapped = map_point(point);
-    if (!mapped.ok()) {
-      ++drops[mapped.error().why];
-      continue;
-    }
-    energy::SampleRow row;
-    row.t_ns = point.t_ns;
-    row.device = symbols.intern(mapped->device);
-    row.signal = symbols.intern(mapped->signal);
-    row.value = mapped->value;
-    row.quality = energy::Quality::kMeasured;
-    row.source = source;
-    row.seq = static_cast<std::int64_t>(++seq);
-    builder.append(row);
-    if (builder.full()) PJ_TRY(flush());
-    if (!is_good(receipt)) return receipt;
+std::unique_ptr<OtlpReader> Receiver::take_reader() {
+  const std::lock_guard lock(readers_mutex_);
+  if (readers_.empty()) return std::make_unique<OtlpReader>(source_);
+  auto reader = std::move(readers_.back());
+  readers_.pop_back();
+  return reader;
+}
+
+void Receiver::give_back(std::unique_ptr<OtlpReader> reader) {
+  const std::lock_guard lock(readers_mutex_);
+  if (readers_.size() < kMostReaders) readers_.push_back(std::move(reader));
+}
+
+base::Status Receiver::submit_points(OtlpRows& rows, Answers& answers) {
+  for (bus::Batch& batch : rows.batches) {
+    // Points count from 1 in each batch, whatever was taken before.
+    const auto numbered = [&](std::uint64_t after) -> base::Result<const bus::Batch*> {
+      auto& numbers = batch.columns.back().ints;
+      std::iota(numbers.begin(), numbers.end(), static_cast<std::int64_t>(after + 1));
+      return &batch;
+    };
+    PJ_TRY(submit(bus::Table::kSamples, numbered, answers));
   }
-  PJ_TRY(flush());
-  return receipt;
+  return base::ok_status();
 }
 
 Response Receiver::take_otlp(const Request& request) {
   const bool json = request.media_type() == "application/json";
-  auto batch = json ? read_otlp_json(request.body) : read_otlp(request.body);
-  if (!batch.ok()) return error_response(batch.error());
-  Drops drops = batch->drops;
-  const auto receipt = store_points(*batch, drops);
-  if (!receipt.ok()) return error_response(receipt.error());
-  if (!is_good(*receipt)) return refusal(*receipt);
+  Answers answers;
+  Drops drops;
+  base::Status sent = base::ok_status();
+  {
+    auto reader = take_reader();
+    const auto read = [&]() -> base::Result<OtlpRows> {
+      if (!json) return reader->read(request.body);
+      PJ_ASSIGN(auto points, read_otlp_json(request.body));
+      return reader->take(std::move(points));
+    };
+    auto rows = read();
+    if (rows.ok()) {
+      drops = std::move(rows->drops);
+      sent = submit_points(*rows, answers);
+    } else {
+      sent = rows.error();
+    }
+    give_back(std::move(reader));
+  }
+  const auto receipt = answers.wait();
+  if (!sent.ok()) return error_response(sent.error());
+  if (receipt && !is_good(*receipt)) return refusal(*receipt);
   return {.type = json ? "application/json" : "application/x-protobuf",
           .body = json ? otlp_response_json(drops) : otlp_response(drops)};
 }
@@ -147,21 +216,27 @@ Response Receiver::take_json_lines(const Request& request) {
   }
   const auto key = read_sender_key(request);
   if (!key.ok()) return error_response(key.error());
-  std::unique_lock lock(mutex_, std::defer_lock);
-  if (!*key) lock.lock();
-  const std::string& source = *key ? (*key)->source : source_;
-  const std::uint64_t first = *key ? (*key)->first : last_ + 1;
-  const auto rows = read_json_lines(*table, request.body, source, static_cast<std::int64_t>(first));
+  if (!*key) return number_json_lines(*table, request.body);
+  const auto rows =
+      read_json_lines(*table, request.body, (*key)->source, static_cast<std::int64_t>((*key)->first));
   if (!rows.ok()) return error_response(rows.error());
-  const std::size_t n = rows->batch.rows;
-  if (!*key) {
-    const auto receipt = store_numbered(*table, rows->batch);
-    return receipt.ok() ? receipt_response(*receipt, n) : error_response(receipt.error());
-  }
-  const bus::BlockKey block_key{source, (*key)->after, (*key)->first, (*key)->last};
+  const bus::BlockKey block_key{(*key)->source, (*key)->after, (*key)->first, (*key)->last};
   auto block = bus::encode_block(*table, rows->batch, block_key);
   if (!block.ok()) return error_response(block.error());
-  return receipt_response(engine_.store(std::move(*block)), n);
+  return receipt_response(engine_.store(std::move(*block)), rows->batch.rows);
+}
+
+Response Receiver::number_json_lines(bus::Table table, const std::string& body) {
+  JsonRows rows;
+  Answers answers;
+  const auto numbered = [&](std::uint64_t after) -> base::Result<const bus::Batch*> {
+    PJ_ASSIGN(rows, read_json_lines(table, body, source_, static_cast<std::int64_t>(after + 1)));
+    return &rows.batch;
+  };
+  const base::Status sent = submit(table, numbered, answers);
+  const auto receipt = answers.wait();
+  if (!sent.ok()) return error_response(sent.error());
+  return receipt_response(*receipt, rows.batch.rows);
 }
 
 }  // namespace perjoule::api
