@@ -191,7 +191,8 @@ base::Status DuckSession::execute(const std::string& sql, bool streaming, QueryR
   base::Status status = base::ok_status();
   if (duck_.extract(connection_, sql.c_str(), &statements) != 1 ||
       duck_.prepare_extracted(connection_, statements, 0, &prepared) != 0) {
-    status = refused_query("it cannot be prepared");
+    // An interrupt may come here already.
+    status = is_broken_off() ? base::Status(broken_off(result)) : refused_query("it cannot be prepared");
   } else if (duck_.execute_streaming(prepared, &result) != 0) {
     status = broken_off(result);
   }
