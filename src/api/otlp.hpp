@@ -1,7 +1,6 @@
 // OpenTelemetry metrics in: an ExportMetricsServiceRequest (protobuf or JSON) becomes rows of `samples`.
 //   read_otlp_json   text -> points; one error for what is no such message, and a count of points with a
-//   reason
-//                    for each kind that cannot be kept. Protobuf: otlp_rows.hpp
+//                    reason for each kind that cannot be kept. Protobuf: otlp_rows.hpp
 //   map_point        point -> signal, device, value: hw.* names become signals of the catalogue by
 //                    otlp_mappings(); a name without one is kept under its own name
 // Kept: gauges and cumulative sums (int or double), and of a cumulative histogram its sum and count. Dropped
